@@ -1,0 +1,120 @@
+// Element-wise activations on a vector type V, for float and double and every instruction set.
+// Formulas are Keras 2.9's; hard_sigmoid is its clip(0.2 x + 0.5, 0, 1). NaN stays NaN.
+#pragma once
+
+#include "activations/exponential.h"
+#include "api/cell.h"
+
+namespace rnnpack::activations {
+
+// tanh(x) = m / (m + 2) with m = exp(2|x|) - 1: no cancellation near zero, saturates before exp overflows.
+template <class V>
+inline V tanh(V x) {
+  using T = typename V::value_type;
+  const V limit = V::broadcast(limits<T>::tanh_is_one);
+  const V twice = min_of(limit, abs_of(x)) * V::broadcast(T(2));
+  const V m = exponential_minus_one(twice);
+  return copy_sign(m / (m + V::broadcast(T(2))), x);
+}
+
+template <class V>
+inline V sigmoid(V x) {
+  using T = typename V::value_type;
+  const V one = V::broadcast(T(1));
+  return one / (one + exponential_in_range(V::broadcast(T(0)) - x));
+}
+
+template <class V>
+inline V hard_sigmoid(V x) {
+  using T = typename V::value_type;
+  const V line = fma(V::broadcast(T(0.2)), x, V::broadcast(T(0.5)));
+  return max_of(V::broadcast(T(0)), min_of(V::broadcast(T(1)), line));
+}
+
+template <class V>
+inline V relu(V x) {
+  return max_of(V::broadcast(typename V::value_type(0)), x);
+}
+
+// exp(x) - 1 below zero, x above. The exponential only sees x <= 0.
+template <class V>
+inline V elu(V x) {
+  const V zero = V::broadcast(typename V::value_type(0));
+  return select(less(zero, x), x, exponential_minus_one(min_of(zero, x)));
+}
+
+// Klambauer et al. 2017, "Self-Normalizing Neural Networks": scale and scale * alpha.
+template <class V>
+inline V selu(V x) {
+  using T = typename V::value_type;
+  const V zero = V::broadcast(T(0));
+  const V negative = exponential_minus_one(min_of(zero, x)) * V::broadcast(T(1.67326324235437728));
+  return V::broadcast(T(1.05070098735548049)) * select(less(zero, x), x, negative);
+}
+
+// log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
+template <class V>
+inline V softplus(V x) {
+  using T = typename V::value_type;
+  const V zero = V::broadcast(T(0));
+  return max_of(zero, x) + log_one_plus(exponential_in_range(zero - abs_of(x)));
+}
+
+template <class V>
+inline V softsign(V x) {
+  return x / (V::broadcast(typename V::value_type(1)) + abs_of(x));
+}
+
+template <class V>
+inline V swish(V x) {
+  return x * sigmoid(x);
+}
+
+// x * Phi(x); for negative x through erfc, which keeps the relative accuracy of the tail.
+template <class V>
+inline V gelu(V x) {
+  using T = typename V::value_type;
+  const V zero = V::broadcast(T(0));
+  const V half_tail = V::broadcast(T(0.5)) * erfc_of_magnitude(abs_of(x) * V::broadcast(T(0.70710678118654752)));
+  const V phi = select(less(x, zero), half_tail, V::broadcast(T(1)) - half_tail);
+  return x * phi;
+}
+
+// The choice is the same for a whole call, so the branch predictor makes it free.
+template <class V>
+inline V apply(activation which, V x) {
+  switch (which) {
+    case activation::tanh: return tanh(x);
+    case activation::sigmoid: return sigmoid(x);
+    case activation::hard_sigmoid: return hard_sigmoid(x);
+    case activation::relu: return relu(x);
+    case activation::elu: return elu(x);
+    case activation::selu: return selu(x);
+    case activation::softplus: return softplus(x);
+    case activation::softsign: return softsign(x);
+    case activation::swish: return swish(x);
+    case activation::gelu: return gelu(x);
+    case activation::exponential: return exponential(x);
+    case activation::linear: break;
+  }
+  return x;
+}
+
+// The pair a cell uses: Keras' defaults, known to the compiler ...
+template <class V>
+struct default_pair {
+  explicit default_pair(activation_pair) {}
+  V main(V x) const { return tanh(x); }
+  V recurrent(V x) const { return sigmoid(x); }
+};
+
+// ... or any other.
+template <class V>
+struct any_pair {
+  activation_pair chosen;
+  explicit any_pair(activation_pair pair) : chosen(pair) {}
+  [[gnu::noinline]] V main(V x) const { return apply(chosen.main, x); }
+  [[gnu::noinline]] V recurrent(V x) const { return apply(chosen.recurrent, x); }
+};
+
+}  // namespace rnnpack::activations

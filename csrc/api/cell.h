@@ -1,0 +1,34 @@
+// What Python, the sequence engine and the kernels agree on: the words for a cell.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rnnpack {
+
+// The values index the kernel tables.
+enum class cell_kind : std::int32_t { simple_rnn, lstm, gru, gru_reset_before };
+inline constexpr int cell_kinds = 4;
+
+enum class activation : std::int32_t {
+  linear,
+  tanh,
+  sigmoid,
+  hard_sigmoid,
+  relu,
+  elu,
+  selu,
+  softplus,
+  softsign,
+  swish,
+  gelu,
+  exponential,
+};
+
+// `main` transforms the candidate (and the LSTM's output), `recurrent` the gates.
+struct activation_pair {
+  activation main;
+  activation recurrent;
+};
+
+}  // namespace rnnpack

@@ -1,0 +1,9 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/register.h"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Native recurrent kernels of rnnpack; the typed contract is _core.pyi.";
+  rnnpack::bindings::register_packed_cell(module);
+  rnnpack::bindings::register_run(module);
+}

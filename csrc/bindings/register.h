@@ -1,0 +1,11 @@
+// One function a thing that Python sees; module.cpp calls them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace rnnpack::bindings {
+
+void register_packed_cell(pybind11::module_& module);
+void register_run(pybind11::module_& module);
+
+}  // namespace rnnpack::bindings

@@ -1,0 +1,147 @@
+#include <pybind11/stl.h>
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "bindings/arrays.h"
+#include "bindings/packed_cell_object.h"
+#include "bindings/register.h"
+#include "dispatch/dispatch.h"
+
+namespace rnnpack::bindings {
+namespace {
+
+template <class E>
+struct named {
+  std::string_view name;
+  E value;
+};
+
+constexpr std::array kinds{
+    named<cell_kind>{"simple_rnn", cell_kind::simple_rnn},
+    named<cell_kind>{"lstm", cell_kind::lstm},
+    named<cell_kind>{"gru", cell_kind::gru},
+    named<cell_kind>{"gru_reset_before", cell_kind::gru_reset_before},
+};
+
+constexpr std::array activation_names{
+    named<activation>{"linear", activation::linear},
+    named<activation>{"tanh", activation::tanh},
+    named<activation>{"sigmoid", activation::sigmoid},
+    named<activation>{"hard_sigmoid", activation::hard_sigmoid},
+    named<activation>{"relu", activation::relu},
+    named<activation>{"elu", activation::elu},
+    named<activation>{"selu", activation::selu},
+    named<activation>{"softplus", activation::softplus},
+    named<activation>{"softsign", activation::softsign},
+    named<activation>{"swish", activation::swish},
+    named<activation>{"gelu", activation::gelu},
+    named<activation>{"exponential", activation::exponential},
+};
+
+template <class Names>
+auto find(const Names& names, std::string_view name, const std::string& argument) {
+  std::string known;
+  for (const auto& entry : names) {
+    if (entry.name == name) return entry.value;
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw py::value_error(argument + ": expected one of " + known + ", got '" + std::string(name) + "'");
+}
+
+std::string_view kind_name(cell_kind kind) {
+  for (const auto& entry : kinds)
+    if (entry.value == kind) return entry.name;
+  return {};
+}
+
+py::ssize_t gates_of(cell_kind kind) {
+  if (kind == cell_kind::simple_rnn) return 1;
+  return kind == cell_kind::lstm ? 4 : 3;
+}
+
+template <class T>
+packed_cell<T> pack(const kernel_table& table, cell_kind kind, activation_pair activations, const py::object& kernel,
+                    const py::object& recurrent_kernel, const py::object& bias) {
+  const py::array recurrent = require_dtype<T>(recurrent_kernel, "recurrent_kernel");
+  const py::array input = require_dtype<T>(kernel, "kernel");
+  if (recurrent.ndim() != 2 || recurrent.shape(0) < 1)
+    throw py::value_error("recurrent_kernel: expected shape (units, gates * units) with units >= 1, got " +
+                          shape_text(recurrent));
+  const py::ssize_t units = recurrent.shape(0);
+  const py::ssize_t columns = gates_of(kind) * units;
+  require_shape(recurrent, {units, columns}, "recurrent_kernel");
+  if (input.ndim() != 2) throw py::value_error("kernel: expected 2 dimensions, got shape " + shape_text(input));
+  require_shape(input, {input.shape(0), columns}, "kernel");
+  py::array_t<T> bias_values;
+  if (!bias.is_none()) {
+    const py::array given = require_dtype<T>(bias, "bias");
+    require_shape(given, kind == cell_kind::gru ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
+                  "bias");
+    bias_values = contiguous<T>(given);
+  }
+  const auto kernel_values = contiguous<T>(input);
+  const auto recurrent_values = contiguous<T>(recurrent);
+  const cell_weights<T> weights{kind,
+                                activations,
+                                static_cast<std::size_t>(input.shape(0)),
+                                static_cast<std::size_t>(units),
+                                kernel_values.data(),
+                                recurrent_values.data(),
+                                bias.is_none() ? nullptr : bias_values.data()};
+  const py::gil_scoped_release released;
+  return packed_cell<T>(table, weights);
+}
+
+std::unique_ptr<packed_cell_object> make_packed_cell(const std::string& kind, const py::object& kernel,
+                                                     const py::object& recurrent_kernel, const py::object& bias,
+                                                     const std::string& main, const std::string& recurrent,
+                                                     const std::string& isa) {
+  const cell_kind which = find(kinds, kind, "kind");
+  const activation_pair activations{find(activation_names, main, "activation"),
+                                    find(activation_names, recurrent, "recurrent_activation")};
+  const kernel_table& table = select_kernels(isa);
+  const bool wide = py::isinstance<py::array>(kernel) &&
+                    py::reinterpret_borrow<py::array>(kernel).dtype().equal(py::dtype::of<double>());
+  if (wide)
+    return std::make_unique<packed_cell_object>(
+        packed_cell_object{pack<double>(table, which, activations, kernel, recurrent_kernel, bias)});
+  return std::make_unique<packed_cell_object>(
+      packed_cell_object{pack<float>(table, which, activations, kernel, recurrent_kernel, bias)});
+}
+
+template <class T>
+constexpr const char* name_of(const packed_cell<T>&) {
+  return dtype_name<T>();
+}
+
+}  // namespace
+
+void register_packed_cell(py::module_& module) {
+  module.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (const kernel_table* table : available_kernels()) names.emplace_back(table->isa);
+    return names;
+  });
+  py::class_<packed_cell_object>(module, "PackedCell")
+      .def(py::init(&make_packed_cell), py::arg("kind"), py::arg("kernel"), py::arg("recurrent_kernel"),
+           py::arg("bias"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("isa") = "")
+      .def_property_readonly(
+          "kind", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return kind_name(c.kind()); }); })
+      .def_property_readonly(
+          "isa", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.isa(); }); })
+      .def_property_readonly(
+          "dtype", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return name_of(c); }); })
+      .def_property_readonly("input_size", [](const packed_cell_object& o) {
+        return visit(o, [](const auto& c) { return c.input_size(); });
+      })
+      .def_property_readonly(
+          "units", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.units(); }); })
+      .def_property_readonly(
+          "state_count", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.states(); }); })
+      .def_property_readonly(
+          "nbytes", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.bytes(); }); });
+}
+
+}  // namespace rnnpack::bindings

@@ -1,0 +1,23 @@
+// Keras' LSTM, column blocks i, f, candidate, o: c' = f c + i act(candidate), h' = o act(c').
+#pragma once
+
+namespace rnnpack::cells {
+
+struct lstm {
+  static constexpr int first_gate = 0;
+  static constexpr int gates = 4;
+  static constexpr bool separate_candidate = false;
+  static constexpr bool reads_h = false;
+  static constexpr bool reads_c = true;
+  static constexpr bool writes_c = true;
+
+  template <class V, class Activations>
+  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
+    const V i = act.recurrent(gate[0]);
+    const V f = act.recurrent(gate[1]);
+    c = fma(f, c, i * act.main(gate[2]));
+    h = act.recurrent(gate[3]) * act.main(c);
+  }
+};
+
+}  // namespace rnnpack::cells

@@ -1,0 +1,66 @@
+// The weights of one cell, packed once for the kernels that will read them. Immutable afterwards.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "api/kernels.h"
+#include "memory/buffer.h"
+
+namespace rnnpack {
+
+// Weights in Keras' layout: column blocks of `units` columns, one a gate.
+template <class T>
+struct cell_weights {
+  cell_kind kind;
+  activation_pair activations;
+  std::size_t input_size;
+  std::size_t units;
+  const T* kernel;            // (input_size, gates * units)
+  const T* recurrent_kernel;  // (units, gates * units)
+  const T* bias;              // (gates * units), (2, gates * units) for gru, or null
+};
+
+template <class T>
+struct packed_pass {
+  const pass_kernels<T>* kernels;
+  std::size_t blocks;
+  buffer<T> input_panels;      // [blocks][input_size][gates][width]
+  buffer<T> recurrent_panels;  // [blocks][units][gates][width]
+  buffer<T> bias;              // [blocks][gates][width]
+  buffer<T> candidate_bias;    // [blocks][width], gru only
+
+  // Values of one projected row in one block.
+  std::size_t stride() const { return static_cast<std::size_t>(kernels->gates) * kernels->width; }
+};
+
+template <class T>
+class packed_cell {
+ public:
+  packed_cell(const kernel_table& table, const cell_weights<T>& weights);
+
+  cell_kind kind() const { return kind_; }
+  const char* isa() const { return isa_; }
+  std::size_t input_size() const { return input_size_; }
+  std::size_t units() const { return units_; }
+  std::size_t padded_units() const { return padded_units_; }  // whole blocks of every pass
+  std::size_t states() const { return kind_ == cell_kind::lstm ? 2 : 1; }
+  std::size_t bytes() const;
+  activation_pair activations() const { return activations_; }
+  bool default_activations() const;
+  const std::vector<packed_pass<T>>& passes() const { return passes_; }
+
+ private:
+  cell_kind kind_;
+  const char* isa_;
+  activation_pair activations_;
+  std::size_t input_size_;
+  std::size_t units_;
+  std::size_t padded_units_ = 0;
+  std::vector<packed_pass<T>> passes_;
+};
+
+extern template class packed_cell<float>;
+extern template class packed_cell<double>;
+
+}  // namespace rnnpack

@@ -1,0 +1,8 @@
+#if !defined(__AVX2__) || !defined(__FMA__) || defined(__AVX512F__)
+#error "kernels/avx2.cpp must be compiled for AVX2 and FMA, and nothing beyond"
+#endif
+#include "cells/list.h"
+#include "simd/avx2.h"
+
+extern "C" const rnnpack::kernel_table rnnpack_kernels_avx2 =
+    rnnpack::cells::table<rnnpack::avx2::f32, rnnpack::avx2::f64>("avx2");

@@ -1,0 +1,95 @@
+// One pass of one timestep: the recurrent product in registers, the cell's mathematics on the accumulators.
+#pragma once
+
+#include "api/kernels.h"
+#include "gemm/tile.h"
+
+namespace rnnpack::sequence {
+
+template <class V, class Cell, int UnitVectors, class Activations>
+struct step_pass {
+  using T = typename V::value_type;
+  static constexpr int vectors = Cell::gates * UnitVectors;
+  static constexpr int width = UnitVectors * V::lanes;
+  static constexpr int stride = vectors * V::lanes;
+  static constexpr int candidate = (Cell::gates - 1) * UnitVectors;  // first vector of the last gate
+
+  const step_args<T>& args;
+  const Activations& activations;
+  std::size_t block;
+
+  const T* projected(int p, std::size_t row) const { return args.gx + (block + p) * args.gx_block + row * stride; }
+
+  template <int Panels, int Rows>
+  void start(V (&acc)[Panels][Rows][vectors], std::size_t first) const {
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 8
+      for (int m = 0; m < Rows; ++m)
+#pragma GCC unroll 8
+        for (int n = 0; n < vectors; ++n)
+          acc[p][m][n] = Cell::separate_candidate && n >= candidate
+                             ? V::load(args.candidate_bias + (block + p) * width + (n - candidate) * V::lanes)
+                             : V::load(projected(p, first + m) + n * V::lanes);
+  }
+
+  void finish(const V (&sums)[vectors], int p, std::size_t row) const {
+#pragma GCC unroll 4
+    for (int u = 0; u < UnitVectors; ++u) {
+      const std::size_t unit = (block + p) * width + u * V::lanes;
+      V gate[Cell::gates];
+#pragma GCC unroll 4
+      for (int g = 0; g < Cell::gates; ++g) gate[g] = sums[g * UnitVectors + u];
+      V candidate_input{}, h{}, c{};
+      if constexpr (Cell::separate_candidate) candidate_input = V::load(projected(p, row) + (candidate + u) * V::lanes);
+      if constexpr (Cell::reads_h) h = V::load(args.h[row] + unit);
+      if constexpr (Cell::reads_c) c = V::load(args.c[row] + unit);
+      Cell::step(gate, candidate_input, h, c, activations);
+      if constexpr (Cell::writes_c) c.store(args.c[row] + unit);
+      h.store(args.out[row] + unit);
+      if (args.y != nullptr) store_output(h, args.y[row], unit);
+    }
+  }
+
+  void store_output(V h, T* y, std::size_t unit) const {
+    if (unit + V::lanes <= args.k) {
+      h.store(y + unit);
+    } else if (unit < args.k) {
+      h.store_partial(y + unit, static_cast<int>(args.k - unit));
+    }
+  }
+
+  template <int Panels, int Rows>
+  void tile(std::size_t first) const {
+    V acc[Panels][Rows][vectors];
+    start<Panels, Rows>(acc, first);
+    const std::size_t panel = args.k * stride;
+    gemm::accumulate<V, Panels, Rows, vectors>(acc, args.a + first, args.panels + block * panel, panel, args.k);
+#pragma GCC unroll 2
+    for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 8
+      for (int m = 0; m < Rows; ++m) finish(acc[p][m], p, first + m);
+  }
+
+  template <int Rows>
+  [[gnu::noinline]] void run(std::size_t first) const {
+    tile<1, Rows>(first);
+  }
+};
+
+template <class V, class Cell, int UnitVectors, template <class> class Pair>
+void step(const step_args<typename V::value_type>& args) {
+  using Activations = Pair<V>;
+  using Pass = step_pass<V, Cell, UnitVectors, Activations>;
+  const Activations activations(args.activations);
+  if (args.rows == 1) {  // two panels at once, or the chains of additions would wait for each other
+    std::size_t block = 0;
+    for (; block + 1 < args.blocks; block += 2) Pass{args, activations, block}.template tile<2, 1>(0);
+    if (block < args.blocks) Pass{args, activations, block}.template tile<1, 1>(0);
+    return;
+  }
+  for (std::size_t block = 0; block < args.blocks; ++block)
+    gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, Pass{args, activations, block});
+}
+
+}  // namespace rnnpack::sequence
