@@ -13,8 +13,8 @@ struct limits;
 
 template <>
 struct limits<float> {
-  static constexpr float tanh_is_one = 9.1f;    // 1 - tanh(9.02) is half an ulp of 1
-  static constexpr float exp_range = 87.3365f;  // 2^n stays normal for |x| up to here
+  static constexpr float tanh_is_one = 9.1f;       // 1 - tanh(9.02) is half an ulp of 1
+  static constexpr float exp_range = 87.3365f;     // 2^n stays normal for |x| up to here
   static constexpr float ln2_high = 0.693359375f;  // few bits, so that n * ln2_high is exact
   static constexpr float ln2_low = -2.12194440e-4f;
 };
@@ -114,12 +114,12 @@ template <class V>
 inline V erfc_of_magnitude(V x) {
   using T = typename V::value_type;
   constexpr T coefficients[] = {
-      T(1.2375126308378276),      T(-0.14024059858554521),    T(0.0035854154854663069),   T(0.082276738489991588),
-      T(-0.10880393014193915),    T(0.092304321164356212),    T(-0.058693398584491790),   T(0.028362277371369460),
-      T(-0.0097465796208157493),  T(0.0017556261692312737),   T(0.00029371408777632881),  T(-0.00029015536565259998),
-      T(5.1647371223944006e-05),  T(2.2387592754981247e-05),  T(-1.1439615226722316e-05), T(-9.7929757086230621e-07),
-      T(1.7438576941252097e-06),  T(-5.0816876096635251e-08), T(-2.4996534016724147e-07), T(1.8778484220606911e-08),
-      T(3.2564971770903664e-08),  T(-1.9527867496015813e-09), T(-2.7293902901405837e-09)};
+      T(1.2375126308378276),     T(-0.14024059858554521),    T(0.0035854154854663069),   T(0.082276738489991588),
+      T(-0.10880393014193915),   T(0.092304321164356212),    T(-0.058693398584491790),   T(0.028362277371369460),
+      T(-0.0097465796208157493), T(0.0017556261692312737),   T(0.00029371408777632881),  T(-0.00029015536565259998),
+      T(5.1647371223944006e-05), T(2.2387592754981247e-05),  T(-1.1439615226722316e-05), T(-9.7929757086230621e-07),
+      T(1.7438576941252097e-06), T(-5.0816876096635251e-08), T(-2.4996534016724147e-07), T(1.8778484220606911e-08),
+      T(3.2564971770903664e-08), T(-1.9527867496015813e-09), T(-2.7293902901405837e-09)};
   // Beyond 28 the tail is below the smallest double; the clamp keeps t finite for infinite x.
   const V bounded = min_of(V::broadcast(T(28)), x);
   const V centre = V::broadcast(T(3.75));

@@ -29,17 +29,17 @@ struct project_args {
 template <class T>
 struct step_args {
   std::size_t rows;
-  std::size_t k;              // length of a row of `a`: the units of the cell
-  const T* const* a;          // [rows] what is multiplied by the panels
-  const T* const* h;          // [rows] the previous state, padded to whole blocks
-  T* const* c;                // [rows] second state or scratch, read and written in place, padded
-  T* const* out;              // [rows] where the new state goes, padded
-  T* const* y;                // [rows] where the output goes as well, exactly `k` values; may be null
-  const T* panels;            // [blocks][k][gates][width]
-  const T* candidate_bias;    // [blocks][width] start of a separate candidate's accumulator
+  std::size_t k;            // length of a row of `a`: the units of the cell
+  const T* const* a;        // [rows] what is multiplied by the panels
+  const T* const* h;        // [rows] the previous state, padded to whole blocks
+  T* const* c;              // [rows] second state or scratch, read and written in place, padded
+  T* const* out;            // [rows] where the new state goes, padded
+  T* const* y;              // [rows] where the output goes as well, exactly `k` values; may be null
+  const T* panels;          // [blocks][k][gates][width]
+  const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
   std::size_t blocks;
-  const T* gx;                // projected inputs of this step: block 0, first row
-  std::size_t gx_block;       // distance in values between two blocks of gx
+  const T* gx;           // projected inputs of this step: block 0, first row
+  std::size_t gx_block;  // distance in values between two blocks of gx
   activation_pair activations;
 };
 

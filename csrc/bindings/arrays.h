@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -33,8 +34,7 @@ py::array require_dtype(const py::object& value, const std::string& name) {
 }
 
 inline void require_shape(const py::array& array, const std::vector<py::ssize_t>& shape, const std::string& name) {
-  bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
-  for (std::size_t i = 0; same && i < shape.size(); ++i) same = array.shape(i) == shape[i];
+  const bool same = std::equal(shape.begin(), shape.end(), array.shape(), array.shape() + array.ndim());
   if (!same) throw py::value_error(name + ": expected shape " + shape_text(shape) + ", got " + shape_text(array));
 }
 

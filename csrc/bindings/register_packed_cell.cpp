@@ -1,8 +1,9 @@
 #include <pybind11/stl.h>
 
-#include <array>
 #include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/packed_cell_object.h"
@@ -13,46 +14,43 @@ namespace rnnpack::bindings {
 namespace {
 
 template <class E>
-struct named {
-  std::string_view name;
-  E value;
-};
+using name_list = std::vector<std::pair<std::string_view, E>>;
 
-constexpr std::array kinds{
-    named<cell_kind>{"simple_rnn", cell_kind::simple_rnn},
-    named<cell_kind>{"lstm", cell_kind::lstm},
-    named<cell_kind>{"gru", cell_kind::gru},
-    named<cell_kind>{"gru_reset_before", cell_kind::gru_reset_before},
-};
+const name_list<cell_kind>& kinds() {
+  static const name_list<cell_kind> names{
+      {"simple_rnn", cell_kind::simple_rnn},
+      {"lstm", cell_kind::lstm},
+      {"gru", cell_kind::gru},
+      {"gru_reset_before", cell_kind::gru_reset_before},
+  };
+  return names;
+}
 
-constexpr std::array activation_names{
-    named<activation>{"linear", activation::linear},
-    named<activation>{"tanh", activation::tanh},
-    named<activation>{"sigmoid", activation::sigmoid},
-    named<activation>{"hard_sigmoid", activation::hard_sigmoid},
-    named<activation>{"relu", activation::relu},
-    named<activation>{"elu", activation::elu},
-    named<activation>{"selu", activation::selu},
-    named<activation>{"softplus", activation::softplus},
-    named<activation>{"softsign", activation::softsign},
-    named<activation>{"swish", activation::swish},
-    named<activation>{"gelu", activation::gelu},
-    named<activation>{"exponential", activation::exponential},
-};
+const name_list<activation>& activations() {
+  static const name_list<activation> names{
+      {"linear", activation::linear},     {"tanh", activation::tanh},
+      {"sigmoid", activation::sigmoid},   {"hard_sigmoid", activation::hard_sigmoid},
+      {"relu", activation::relu},         {"elu", activation::elu},
+      {"selu", activation::selu},         {"softplus", activation::softplus},
+      {"softsign", activation::softsign}, {"swish", activation::swish},
+      {"gelu", activation::gelu},         {"exponential", activation::exponential},
+  };
+  return names;
+}
 
-template <class Names>
-auto find(const Names& names, std::string_view name, const std::string& argument) {
+template <class E>
+E find(const name_list<E>& names, std::string_view name, const std::string& argument) {
   std::string known;
-  for (const auto& entry : names) {
-    if (entry.name == name) return entry.value;
-    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  for (const auto& [known_name, value] : names) {
+    if (known_name == name) return value;
+    known += (known.empty() ? "" : ", ") + std::string(known_name);
   }
   throw py::value_error(argument + ": expected one of " + known + ", got '" + std::string(name) + "'");
 }
 
 std::string_view kind_name(cell_kind kind) {
-  for (const auto& entry : kinds)
-    if (entry.value == kind) return entry.name;
+  for (const auto& [name, value] : kinds())
+    if (value == kind) return name;
   return {};
 }
 
@@ -77,19 +75,20 @@ packed_cell<T> pack(const kernel_table& table, cell_kind kind, activation_pair a
   py::array_t<T> bias_values;
   if (!bias.is_none()) {
     const py::array given = require_dtype<T>(bias, "bias");
-    require_shape(given, kind == cell_kind::gru ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
+    require_shape(given,
+                  kind == cell_kind::gru ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
                   "bias");
     bias_values = contiguous<T>(given);
   }
   const auto kernel_values = contiguous<T>(input);
   const auto recurrent_values = contiguous<T>(recurrent);
-  const cell_weights<T> weights{kind,
-                                activations,
-                                static_cast<std::size_t>(input.shape(0)),
-                                static_cast<std::size_t>(units),
-                                kernel_values.data(),
-                                recurrent_values.data(),
-                                bias.is_none() ? nullptr : bias_values.data()};
+  const cell_weights<T> weights{.kind = kind,
+                                .activations = activations,
+                                .input_size = static_cast<std::size_t>(input.shape(0)),
+                                .units = static_cast<std::size_t>(units),
+                                .kernel = kernel_values.data(),
+                                .recurrent_kernel = recurrent_values.data(),
+                                .bias = bias.is_none() ? nullptr : bias_values.data()};
   const py::gil_scoped_release released;
   return packed_cell<T>(table, weights);
 }
@@ -98,17 +97,17 @@ std::unique_ptr<packed_cell_object> make_packed_cell(const std::string& kind, co
                                                      const py::object& recurrent_kernel, const py::object& bias,
                                                      const std::string& main, const std::string& recurrent,
                                                      const std::string& isa) {
-  const cell_kind which = find(kinds, kind, "kind");
-  const activation_pair activations{find(activation_names, main, "activation"),
-                                    find(activation_names, recurrent, "recurrent_activation")};
+  const cell_kind which = find(kinds(), kind, "kind");
+  const activation_pair pair{.main = find(activations(), main, "activation"),
+                             .recurrent = find(activations(), recurrent, "recurrent_activation")};
   const kernel_table& table = select_kernels(isa);
   const bool wide = py::isinstance<py::array>(kernel) &&
                     py::reinterpret_borrow<py::array>(kernel).dtype().equal(py::dtype::of<double>());
   if (wide)
     return std::make_unique<packed_cell_object>(
-        packed_cell_object{pack<double>(table, which, activations, kernel, recurrent_kernel, bias)});
+        packed_cell_object{pack<double>(table, which, pair, kernel, recurrent_kernel, bias)});
   return std::make_unique<packed_cell_object>(
-      packed_cell_object{pack<float>(table, which, activations, kernel, recurrent_kernel, bias)});
+      packed_cell_object{pack<float>(table, which, pair, kernel, recurrent_kernel, bias)});
 }
 
 template <class T>
@@ -128,14 +127,15 @@ void register_packed_cell(py::module_& module) {
       .def(py::init(&make_packed_cell), py::arg("kind"), py::arg("kernel"), py::arg("recurrent_kernel"),
            py::arg("bias"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("isa") = "")
       .def_property_readonly(
-          "kind", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return kind_name(c.kind()); }); })
+          "kind",
+          [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return kind_name(c.kind()); }); })
       .def_property_readonly(
           "isa", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.isa(); }); })
       .def_property_readonly(
           "dtype", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return name_of(c); }); })
-      .def_property_readonly("input_size", [](const packed_cell_object& o) {
-        return visit(o, [](const auto& c) { return c.input_size(); });
-      })
+      .def_property_readonly(
+          "input_size",
+          [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.input_size(); }); })
       .def_property_readonly(
           "units", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.units(); }); })
       .def_property_readonly(

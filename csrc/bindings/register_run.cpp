@@ -1,8 +1,8 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
-#include <optional>
 #include <limits>
+#include <optional>
 
 #include "bindings/arrays.h"
 #include "bindings/packed_cell_object.h"
@@ -65,7 +65,7 @@ py::array readable_inputs(const py::object& value, std::size_t input_size) {
 
 void require_addressable(std::size_t item, std::size_t batch, std::size_t steps, std::size_t units,
                          const py::array& inputs) {
-  std::size_t left = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+  auto left = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
   for (const std::size_t factor : {item, batch, steps, units})
     if (factor > 0) left /= factor;
   if (left == 0)
@@ -83,8 +83,7 @@ py::tuple run_cells(const std::vector<const packed_cell_object*>& objects, const
   const py::ssize_t steps = inputs.shape(time_axis);
   const py::ssize_t batch = inputs.shape(1 - time_axis);
   const auto units = static_cast<py::ssize_t>(cells.back()->units());
-  if (steps == 0)
-    throw py::value_error("inputs: expected at least one timestep, got shape " + shape_text(inputs));
+  if (steps == 0) throw py::value_error("inputs: expected at least one timestep, got shape " + shape_text(inputs));
   require_addressable(sizeof(T), batch, flags.return_sequences ? steps : 1, units, inputs);
 
   std::vector<py::array_t<T>> held;  // keeps contiguous copies alive
@@ -110,7 +109,8 @@ py::tuple run_cells(const std::vector<const packed_cell_object*>& objects, const
     }
   }
   if (states && states->size() != index)
-    throw py::value_error("states: expected " + std::to_string(index) + " arrays, got " + std::to_string(states->size()));
+    throw py::value_error("states: expected " + std::to_string(index) + " arrays, got " +
+                          std::to_string(states->size()));
 
   py::array mask;
   if (!mask_value.is_none()) {
@@ -122,24 +122,24 @@ py::tuple run_cells(const std::vector<const packed_cell_object*>& objects, const
   const bool masked = !mask_value.is_none();
   const auto values = [](py::ssize_t bytes) { return bytes / static_cast<py::ssize_t>(sizeof(T)); };
   signal_check signals;
-  const run_args<T> args{static_cast<std::size_t>(batch),
-                         static_cast<std::size_t>(steps),
-                         static_cast<const T*>(inputs.data()),
-                         values(inputs.strides(time_axis)),
-                         values(inputs.strides(1 - time_axis)),
-                         masked ? static_cast<const std::uint8_t*>(mask.data()) : nullptr,
-                         masked ? mask.strides(time_axis) : 0,
-                         masked ? mask.strides(1 - time_axis) : 0,
-                         flags.go_backwards,
-                         flags.return_sequences,
-                         flags.zero_output_for_mask,
-                         initial.data(),
-                         final_pointers.data(),
-                         outputs.mutable_data(),
-                         flags.return_sequences ? values(outputs.strides(time_axis)) : 0,
-                         values(outputs.strides(flags.return_sequences ? 1 - time_axis : 0)),
-                         &signal_check::keep_going,
-                         &signals};
+  const run_args<T> args{.batch = static_cast<std::size_t>(batch),
+                         .timesteps = static_cast<std::size_t>(steps),
+                         .inputs = static_cast<const T*>(inputs.data()),
+                         .inputs_time = values(inputs.strides(time_axis)),
+                         .inputs_batch = values(inputs.strides(1 - time_axis)),
+                         .mask = masked ? static_cast<const std::uint8_t*>(mask.data()) : nullptr,
+                         .mask_time = masked ? mask.strides(time_axis) : 0,
+                         .mask_batch = masked ? mask.strides(1 - time_axis) : 0,
+                         .go_backwards = flags.go_backwards,
+                         .return_sequences = flags.return_sequences,
+                         .zero_output_for_mask = flags.zero_output_for_mask,
+                         .initial_states = initial.data(),
+                         .final_states = final_pointers.data(),
+                         .outputs = outputs.mutable_data(),
+                         .outputs_time = flags.return_sequences ? values(outputs.strides(time_axis)) : 0,
+                         .outputs_batch = values(outputs.strides(flags.return_sequences ? 1 - time_axis : 0)),
+                         .keep_going = &signal_check::keep_going,
+                         .keep_going_context = &signals};
   status result = status::ok;
   {
     const py::gil_scoped_release released;
@@ -153,7 +153,10 @@ py::tuple run(const std::vector<const packed_cell_object*>& cells, const py::obj
               const std::optional<std::vector<py::object>>& states, const py::object& mask, bool time_major,
               bool go_backwards, bool return_sequences, bool zero_output_for_mask) {
   if (cells.empty() || cells.front() == nullptr) throw py::value_error("cells: expected at least one PackedCell");
-  const run_flags flags{time_major, go_backwards, return_sequences, zero_output_for_mask};
+  const run_flags flags{.time_major = time_major,
+                        .go_backwards = go_backwards,
+                        .return_sequences = return_sequences,
+                        .zero_output_for_mask = zero_output_for_mask};
   if (std::holds_alternative<packed_cell<double>>(cells.front()->cell))
     return run_cells<double>(cells, inputs, states, mask, flags);
   return run_cells<float>(cells, inputs, states, mask, flags);

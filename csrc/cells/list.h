@@ -39,7 +39,7 @@ struct list {
 };
 
 template <class F32, class F64>
-constexpr kernel_table table(const char* isa) {
+constexpr kernel_table table(const char* isa) noexcept {
   return {isa, &list<F32>::find, &list<F64>::find};
 }
 

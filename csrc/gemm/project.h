@@ -9,7 +9,7 @@ namespace rnnpack::gemm {
 template <class V, int Vectors>
 struct projection {
   using T = typename V::value_type;
-  static constexpr int stride = Vectors * V::lanes;  // values of one row in one block
+  static constexpr std::size_t stride = Vectors * V::lanes;  // values of one row in one block
 
   const project_args<T>& args;
   std::size_t block;
@@ -51,7 +51,7 @@ void project(const project_args<typename V::value_type>& args) {
     return;
   }
   // Rows are taken in groups that stay in the second-level cache while all panels pass by.
-  constexpr std::size_t group_bytes = 256 * 1024;
+  constexpr std::size_t group_bytes = std::size_t{256} << 10;
   const std::size_t fit = group_bytes / (sizeof(T) * (args.k + 1));
   const std::size_t group = fit < 64 ? 64 : fit;
   for (std::size_t begin = 0; begin < args.rows; begin += group) {

@@ -15,8 +15,7 @@ constexpr int max_rows(int vectors) {
 
 // acc[panel][row][vector] += a[row][k] * panels[panel][k][vector]
 template <class V, int Panels, int Rows, int Vectors>
-[[gnu::always_inline]] inline void accumulate(V (&acc)[Panels][Rows][Vectors],
-                                              const typename V::value_type* const* a,
+[[gnu::always_inline]] inline void accumulate(V (&acc)[Panels][Rows][Vectors], const typename V::value_type* const* a,
                                               const typename V::value_type* panels, std::size_t panel_size,
                                               std::size_t depth) {
   using T = typename V::value_type;

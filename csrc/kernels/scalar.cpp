@@ -1,8 +1,8 @@
 #if defined(__AVX__)
 #error "kernels/scalar.cpp must be compiled for the baseline of the architecture"
 #endif
-#include "cells/list.h"
 #include "simd/scalar.h"
+#include "cells/list.h"
 
-extern "C" const rnnpack::kernel_table rnnpack_kernels_scalar =
+extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_scalar =
     rnnpack::cells::table<rnnpack::scalar::f32, rnnpack::scalar::f64>("scalar");

@@ -41,7 +41,7 @@ class buffer {
 
  private:
   struct release {
-    void operator()(T* p) const { std::free(p); }
+    void operator()(T* p) const { std::free(p); }  // NOLINT(*-no-malloc,*-owning-memory): aligned_alloc
   };
 
   static constexpr std::size_t line = 64;
@@ -51,7 +51,7 @@ class buffer {
     std::size_t bytes = checked_product(sizeof(T), size == 0 ? 1 : size);
     const std::size_t alignment = bytes >= huge_page ? huge_page : line;
     bytes = checked_product((bytes + alignment - 1) / alignment, alignment);
-    void* p = std::aligned_alloc(alignment, bytes);
+    void* p = std::aligned_alloc(alignment, bytes);  // NOLINT(*-owning-memory): owned by unique_ptr
     if (p == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
     if (alignment == huge_page) madvise(p, bytes, MADV_HUGEPAGE);  // advice: refusal changes speed only

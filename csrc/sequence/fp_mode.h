@@ -1,4 +1,5 @@
-// Denormals are slow and below every activation's accuracy: flushed while a kernel runs, then the caller's mode returns.
+// Denormals are slow and below every activation's accuracy: flushed while a kernel runs, then the caller's mode
+// returns.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 namespace rnnpack {
 
 #if defined(__SSE2__)
-class flush_denormals {
+class flush_denormals {  // NOLINT(*-special-member-functions): neither copied nor moved
  public:
   flush_denormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | flush_to_zero | denormals_are_zero); }
   ~flush_denormals() { _mm_setcsr(saved_); }

@@ -116,8 +116,13 @@ class sequence_run {
     if (rows == 0) return;
     T* to = projected_.data();
     for (const packed_pass<T>& pass : cell.passes()) {
-      pass.kernels->project({slot_input_.data(), rows, cell.input_size(), pass.input_panels.data(), pass.bias.data(),
-                             pass.blocks, to});
+      pass.kernels->project({.a = slot_input_.data(),
+                             .rows = rows,
+                             .k = cell.input_size(),
+                             .panels = pass.input_panels.data(),
+                             .bias = pass.bias.data(),
+                             .blocks = pass.blocks,
+                             .gx = to});
       to += pass.blocks * rows * pass.stride();
     }
   }
@@ -155,19 +160,19 @@ class sequence_run {
       // The second of two passes multiplies what the first one left in reset_h.
       const T* const* from = old_h_.data();
       if (p == 1) from = reset_h_.data();
-      const step_args<T> step{rows,
-                              cell.units(),
-                              from,
-                              old_h_.data(),
-                              c_.data(),
-                              final_pass ? new_h_.data() : reset_h_.data(),
-                              final_pass && !discard_output ? y_.data() : nullptr,
-                              pass.recurrent_panels.data(),
-                              pass.candidate_bias.data(),
-                              pass.blocks,
-                              gx + first * pass.stride(),
-                              slots * pass.stride(),
-                              cell.activations()};
+      const step_args<T> step{.rows = rows,
+                              .k = cell.units(),
+                              .a = from,
+                              .h = old_h_.data(),
+                              .c = c_.data(),
+                              .out = final_pass ? new_h_.data() : reset_h_.data(),
+                              .y = final_pass && !discard_output ? y_.data() : nullptr,
+                              .panels = pass.recurrent_panels.data(),
+                              .candidate_bias = pass.candidate_bias.data(),
+                              .blocks = pass.blocks,
+                              .gx = gx + first * pass.stride(),
+                              .gx_block = slots * pass.stride(),
+                              .activations = cell.activations()};
       (cell.default_activations() ? pass.kernels->step : pass.kernels->step_generic)(step);
       gx += pass.blocks * slots * pass.stride();
     }

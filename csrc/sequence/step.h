@@ -10,8 +10,8 @@ template <class V, class Cell, int UnitVectors, class Activations>
 struct step_pass {
   using T = typename V::value_type;
   static constexpr int vectors = Cell::gates * UnitVectors;
-  static constexpr int width = UnitVectors * V::lanes;
-  static constexpr int stride = vectors * V::lanes;
+  static constexpr std::size_t width = UnitVectors * V::lanes;
+  static constexpr std::size_t stride = vectors * V::lanes;
   static constexpr int candidate = (Cell::gates - 1) * UnitVectors;  // first vector of the last gate
 
   const step_args<T>& args;

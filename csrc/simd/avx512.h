@@ -20,9 +20,7 @@ struct f32 {
   static f32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static f32 broadcast(float x) { return {_mm512_set1_ps(x)}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
-  void store_partial(float* p, int n) const {
-    _mm512_mask_storeu_ps(p, static_cast<mask>((1u << n) - 1u), v);
-  }
+  void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, static_cast<mask>((1u << n) - 1u), v); }
 };
 
 inline f32 operator+(f32 a, f32 b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -39,8 +37,8 @@ inline f32 select(f32::mask m, f32 yes, f32 no) { return {_mm512_mask_blend_ps(m
 inline f32 copy_sign(f32 magnitude, f32 sign) {
   // 0xCA: take the sign bit from `sign`, all other bits from `magnitude`.
   const __m512i bit = _mm512_set1_epi32(static_cast<int>(0x80000000u));
-  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(bit, _mm512_castps_si512(sign.v),
-                                                        _mm512_castps_si512(magnitude.v), 0xCA))};
+  return {_mm512_castsi512_ps(
+      _mm512_ternarylogic_epi32(bit, _mm512_castps_si512(sign.v), _mm512_castps_si512(magnitude.v), 0xCA))};
 }
 inline f32 scale2(f32 a, f32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
@@ -53,9 +51,7 @@ struct f64 {
   static f64 load(const double* p) { return {_mm512_loadu_pd(p)}; }
   static f64 broadcast(double x) { return {_mm512_set1_pd(x)}; }
   void store(double* p) const { _mm512_storeu_pd(p, v); }
-  void store_partial(double* p, int n) const {
-    _mm512_mask_storeu_pd(p, static_cast<mask>((1u << n) - 1u), v);
-  }
+  void store_partial(double* p, int n) const { _mm512_mask_storeu_pd(p, static_cast<mask>((1u << n) - 1u), v); }
 };
 
 inline f64 operator+(f64 a, f64 b) { return {_mm512_add_pd(a.v, b.v)}; }
@@ -71,8 +67,8 @@ inline f64::mask less(f64 a, f64 b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_L
 inline f64 select(f64::mask m, f64 yes, f64 no) { return {_mm512_mask_blend_pd(m, no.v, yes.v)}; }
 inline f64 copy_sign(f64 magnitude, f64 sign) {
   const __m512i bit = _mm512_set1_epi64(static_cast<long long>(0x8000000000000000ull));
-  return {_mm512_castsi512_pd(_mm512_ternarylogic_epi64(bit, _mm512_castpd_si512(sign.v),
-                                                        _mm512_castpd_si512(magnitude.v), 0xCA))};
+  return {_mm512_castsi512_pd(
+      _mm512_ternarylogic_epi64(bit, _mm512_castpd_si512(sign.v), _mm512_castpd_si512(magnitude.v), 0xCA))};
 }
 inline f64 scale2(f64 a, f64 n) { return {_mm512_scalef_pd(a.v, n.v)}; }
 

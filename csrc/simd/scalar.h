@@ -23,15 +23,42 @@ struct number {
 using f32 = number<float>;
 using f64 = number<double>;
 
-template <class T> number<T> operator+(number<T> a, number<T> b) { return {a.v + b.v}; }
-template <class T> number<T> operator-(number<T> a, number<T> b) { return {a.v - b.v}; }
-template <class T> number<T> operator*(number<T> a, number<T> b) { return {a.v * b.v}; }
-template <class T> number<T> operator/(number<T> a, number<T> b) { return {a.v / b.v}; }
-template <class T> number<T> fma(number<T> a, number<T> b, number<T> c) { return {a.v * b.v + c.v}; }
-template <class T> number<T> min_of(number<T> a, number<T> b) { return {a.v < b.v ? a.v : b.v}; }
-template <class T> number<T> max_of(number<T> a, number<T> b) { return {a.v > b.v ? a.v : b.v}; }
-template <class T> bool less(number<T> a, number<T> b) { return a.v < b.v; }
-template <class T> number<T> select(bool m, number<T> yes, number<T> no) { return m ? yes : no; }
+template <class T>
+number<T> operator+(number<T> a, number<T> b) {
+  return {a.v + b.v};
+}
+template <class T>
+number<T> operator-(number<T> a, number<T> b) {
+  return {a.v - b.v};
+}
+template <class T>
+number<T> operator*(number<T> a, number<T> b) {
+  return {a.v * b.v};
+}
+template <class T>
+number<T> operator/(number<T> a, number<T> b) {
+  return {a.v / b.v};
+}
+template <class T>
+number<T> fma(number<T> a, number<T> b, number<T> c) {
+  return {a.v * b.v + c.v};
+}
+template <class T>
+number<T> min_of(number<T> a, number<T> b) {
+  return {a.v < b.v ? a.v : b.v};
+}
+template <class T>
+number<T> max_of(number<T> a, number<T> b) {
+  return {a.v > b.v ? a.v : b.v};
+}
+template <class T>
+bool less(number<T> a, number<T> b) {
+  return a.v < b.v;
+}
+template <class T>
+number<T> select(bool m, number<T> yes, number<T> no) {
+  return m ? yes : no;
+}
 
 inline f32 abs_of(f32 a) { return {__builtin_fabsf(a.v)}; }
 inline f64 abs_of(f64 a) { return {__builtin_fabs(a.v)}; }

@@ -1,0 +1,54 @@
+# make demo, make test: all a new user needs. make help lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc cmake python/rnnpack -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.py' -o -name '*.pyi')
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
+
+demo: $(VENV)/.installed  ## classify handwritten digits with a trained recurrent network
+	$(BIN)/python examples/digits/demo.py
+
+test: $(VENV)/.installed  ## the whole test suite, with coverage of the Python package
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
+	$(BIN)/cmake -S . -B build/lint -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
+	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' ! -name 'neon.cpp')
+
+types: $(VENV)/.dev  ## mypy in strict mode, and the stub against the built module
+	$(BIN)/mypy python/rnnpack
+	$(BIN)/python -m mypy.stubtest rnnpack._core
+
+format: $(VENV)/.dev  ## rewrite the sources in the project's style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp')
+
+wheel: $(VENV)/.dev  ## sdist, the wheel built from it, and the tests on that wheel in a new environment
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m build
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install -q "$$(ls dist/*.whl)[test,demo]"
+	build/wheel-venv/bin/python -m pytest -q
+	ls -l dist
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(SOURCES)
+	$(BIN)/python -m pip install -q '.[test,demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -q '.[dev]'
+	touch $@
+
+.PHONY: help demo test lint types format wheel clean
