@@ -29,7 +29,8 @@ py::array require_dtype(const py::object& value, const std::string& name) {
     throw py::type_error(name + ": expected a NumPy array, got " + std::string(py::str(py::type::of(value))));
   auto array = py::reinterpret_borrow<py::array>(value);
   if (!array.dtype().equal(py::dtype::of<T>()))
-    throw py::type_error(name + ": expected dtype " + dtype_name<T>() + ", got " + std::string(py::str(array.dtype())));
+    throw py::type_error(name + ": expected dtype " + std::string(py::str(py::dtype::of<T>())) + ", got " +
+                         std::string(py::str(array.dtype())));
   return array;
 }
 
