@@ -25,12 +25,13 @@ class sequence_run {
     std::size_t between = 0;
     std::size_t state = 0;
     layers_.reserve(cells.size());
-    for (const packed_cell<T>* cell : cells) {
-      projected = std::max(projected, projected_values(*cell));
-      if (cell != cells.back()) between = std::max(between, cell->units());
-      layers_.emplace_back(*cell, args.batch);
+    for (std::size_t layer = 0; layer < cells.size(); ++layer) {
+      const packed_cell<T>& cell = *cells[layer];  // the same cell may stand in a stack twice
+      projected = std::max(projected, projected_values(cell));
+      if (layer + 1 < cells.size()) between = std::max(between, cell.units());
+      layers_.emplace_back(cell, args.batch);
       layers_.back().load(args.initial_states + state);
-      state += cell->states();
+      state += cell.states();
     }
     projected_ = buffer<T>(checked_product(rows, projected));
     between_ = buffer<T>(checked_product(rows, between));
