@@ -44,9 +44,7 @@ constexpr int aligned_flag = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 // The array itself where it is contiguous and aligned, else a copy that is.
 template <class T>
 py::array_t<T> contiguous(const py::array& array) {
-  auto result = py::array_t<T, py::array::c_style | aligned_flag>::ensure(array);
-  if (!result) throw py::error_already_set();
-  return py::reinterpret_borrow<py::array_t<T>>(result);
+  return py::array_t<T, py::array::c_style | aligned_flag>(array);
 }
 
 }  // namespace rnnpack::bindings
