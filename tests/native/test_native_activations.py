@@ -1,4 +1,4 @@
-"""Accuracy of the kernels' activations, read through a SimpleRNN whose pre-activation is exactly its input."""
+"""Accuracy of the kernels' activations, read through a SimpleRNN whose pre-activation is its input."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_every_activation_matches_the_oracle(name: str, dtype: type, isa: str) -
         values = np.minimum(values, dtype(80))
     exact = reference.ACTIVATIONS[name](values.astype(np.float64))
     got = forced(name, values, isa).astype(np.float64)
-    # Combined formulas (swish = x sigmoid(x), gelu = x erfc / 2) may cancel towards zero, where their error is
-    # relative to |x|, not to the result; exp(x) inherits |x| eps / 2 from rounding its reduced argument.
+    # Combined formulas (swish = x sigmoid(x), gelu = x erfc / 2) may cancel towards zero, where their error
+    # is relative to |x|, not to the result; exp(x) inherits |x| eps / 2 from rounding its reduced argument.
     eps = np.finfo(dtype).eps
     bound = ULP_BOUND * eps * np.maximum(np.abs(exact), np.minimum(1.0, np.abs(values)))
     assert np.all(np.abs(got - exact) <= 2 * bound + np.finfo(dtype).tiny)

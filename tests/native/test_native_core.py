@@ -1,4 +1,4 @@
-"""The native module at its own boundary: dispatch, validation, chunks of time, floating-point mode, signals."""
+"""The native module at its own boundary: dispatch, validation, chunks of time, signals."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def oracle(kind: str, arrays: list[NDArray[Any]]) -> Any:
     return ORACLES[kind](*(a.astype(np.float64) for a in arrays))
 
 
-# Dispatch -----------------------------------------------------------------------------------------------------
+# Dispatch -----------------------------------------------------------------------------------------
 
 
 def test_the_forced_instruction_set_is_the_one_that_ran() -> None:
@@ -78,7 +78,7 @@ def test_unknown_instruction_set_names_the_available_ones(name: str) -> None:
         pack("lstm", weights("lstm", 2, 3), name)
 
 
-# Chunks of time -----------------------------------------------------------------------------------------------
+# Chunks of time -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,57 +128,68 @@ def test_masked_rows_are_never_read(isa: str) -> None:
     np.testing.assert_array_equal(states[0], dirty_states[0])
 
 
-# Validation ---------------------------------------------------------------------------------------------------
+# Validation ---------------------------------------------------------------------------------------
 
 
 def call(cells: Any, inputs: Any, states: Any = None, mask: Any = None) -> Any:
     return _core.run(cells, inputs, states, mask, False, False, True, False)
 
 
-def test_bad_arguments_of_run_name_the_argument() -> None:
-    cell = pack("lstm", weights("lstm", 3, 4))
-    wide = pack("lstm", weights("lstm", 3, 4, np.float64))
-    x = np.zeros((2, 5, 3), np.float32)
-    state = np.zeros((2, 4), np.float32)
-    cases: list[tuple[type[Exception], str, Any]] = [
-        (ValueError, r"cells: expected at least one", lambda: call([], x)),
-        (TypeError, r"cells: expected PackedCell of dtype float32", lambda: call([cell, wide], x)),
-        (ValueError, r"cells: expected cell 1 to read 4 features, it reads 3", lambda: call([cell, cell], x)),
-        (TypeError, r"inputs: expected a NumPy array", lambda: call([cell], x.tolist())),
-        (TypeError, r"inputs: expected dtype float32, got float64", lambda: call([cell], x.astype(np.float64))),
-        (TypeError, r"inputs: expected dtype float32", lambda: call([cell], x.astype(">f4"))),
-        (TypeError, r"inputs: expected dtype float32, got object", lambda: call([cell], x.astype(object))),
-        (ValueError, r"inputs: expected 3 dimensions, got shape \(2, 5\)", lambda: call([cell], x[:, :, 0])),
-        (ValueError, r"inputs: expected 3 features .*\(2, 5, 2\)", lambda: call([cell], x[:, :, :2])),
-        (ValueError, r"inputs: expected at least one timestep, got shape \(2, 0, 3\)", lambda: call([cell], x[:, :0])),
-        (ValueError, r"states: expected 2 arrays, got 3", lambda: call([cell], x, [state] * 3)),
-        (ValueError, r"states: expected 2 arrays, got 1", lambda: call([cell], x, [state])),
-        (ValueError, r"states\[1\]: expected shape \(2, 4\), got \(1, 4\)", lambda: call([cell], x, [state, state[:1]])),
-        (TypeError, r"states\[0\]: expected dtype float32", lambda: call([cell], x, [state.astype(int), state])),
-        (TypeError, r"mask: expected dtype bool", lambda: call([cell], x, None, np.ones((2, 5)))),
-        (ValueError, r"mask: expected shape \(2, 5\), got \(5, 2\)", lambda: call([cell], x, None, np.ones((5, 2), bool))),
-    ]  # fmt: skip
-    for error, message, bad in cases:
-        with pytest.raises(error, match=message):
-            bad()
+CELL = pack("lstm", weights("lstm", 3, 4))
+WIDE = pack("lstm", weights("lstm", 3, 4, np.float64))
+X = np.zeros((2, 5, 3), np.float32)
+STATE = np.zeros((2, 4), np.float32)
+BAD_CALLS: list[tuple[type[Exception], str, tuple[Any, ...]]] = [
+    (ValueError, r"cells: expected at least one", ([], X)),
+    (TypeError, r"cells: expected PackedCell of dtype float32", ([CELL, WIDE], X)),
+    (ValueError, r"cells: expected cell 1 to read 4 features, it reads 3", ([CELL, CELL], X)),
+    (TypeError, r"inputs: expected a NumPy array", ([CELL], X.tolist())),
+    (TypeError, r"inputs: expected dtype float32, got float64", ([CELL], X.astype(np.float64))),
+    (TypeError, r"inputs: expected dtype float32", ([CELL], X.astype(">f4"))),
+    (TypeError, r"inputs: expected dtype float32, got object", ([CELL], X.astype(object))),
+    (ValueError, r"inputs: expected 3 dimensions, got shape \(2, 5\)", ([CELL], X[:, :, 0])),
+    (ValueError, r"inputs: expected 3 features .*\(2, 5, 2\)", ([CELL], X[:, :, :2])),
+    (ValueError, r"inputs: expected at least one timestep, .*\(2, 0, 3\)", ([CELL], X[:, :0])),
+    (ValueError, r"states: expected 2 arrays, got 3", ([CELL], X, [STATE] * 3)),
+    (ValueError, r"states: expected 2 arrays, got 1", ([CELL], X, [STATE])),
+    (ValueError, r"states\[1\]: expected shape \(2, 4\), got \(1, 4\)", ([CELL], X, [STATE, STATE[:1]])),
+    (TypeError, r"states\[0\]: expected dtype float32", ([CELL], X, [STATE.astype(int), STATE])),
+    (TypeError, r"mask: expected dtype bool, got float64", ([CELL], X, None, np.ones((2, 5)))),
+    (ValueError, r"mask: expected shape \(2, 5\), got \(5, 2\)", ([CELL], X, None, np.ones((5, 2), bool))),
+]
 
 
-def test_bad_arguments_of_packed_cell_name_the_argument() -> None:
-    kernel, recurrent, bias = weights("gru", 3, 4)
-    cases: list[tuple[type[Exception], str, tuple[Any, ...]]] = [
-        (ValueError, r"kind: expected one of simple_rnn, lstm", ("rnn", kernel, recurrent, bias, "tanh", "sigmoid")),
-        (ValueError, r"activation: expected one of .* got 'softmax'", ("gru", kernel, recurrent, bias, "softmax", "sigmoid")),
-        (ValueError, r"recurrent_activation: ", ("gru", kernel, recurrent, bias, "tanh", "no")),
-        (ValueError, r"kernel: expected shape \(3, 12\)", ("gru", kernel[:, :8], recurrent, bias, "tanh", "sigmoid")),
-        (ValueError, r"recurrent_kernel: expected shape \(4, 12\)", ("gru", kernel, recurrent[:, :8], bias, "tanh", "sigmoid")),
-        (ValueError, r"recurrent_kernel: .*units >= 1", ("gru", kernel, recurrent[:0], bias, "tanh", "sigmoid")),
-        (ValueError, r"bias: expected shape \(2, 12\)", ("gru", kernel, recurrent, bias[0], "tanh", "sigmoid")),
-        (TypeError, r"bias: expected dtype float32", ("gru", kernel, recurrent, bias.astype(np.float64), "tanh", "sigmoid")),
-        (TypeError, r"recurrent_kernel: expected dtype float64", ("gru", kernel.astype(np.float64), recurrent, bias, "tanh", "sigmoid")),
-    ]  # fmt: skip
-    for error, message, arguments in cases:
-        with pytest.raises(error, match=message):
-            _core.PackedCell(*arguments)
+@pytest.mark.parametrize(("error", "message", "arguments"), BAD_CALLS)
+def test_bad_arguments_of_run_name_the_argument(
+    error: type[Exception], message: str, arguments: tuple[Any, ...]
+) -> None:
+    with pytest.raises(error, match=message):
+        call(*arguments)
+
+
+KERNEL, RECURRENT, BIAS = weights("gru", 3, 4)
+DOUBLE = KERNEL.astype(np.float64)
+BAD_CELLS: list[tuple[type[Exception], str, dict[str, Any]]] = [
+    (ValueError, r"kind: expected one of simple_rnn, lstm", {"kind": "rnn"}),
+    (ValueError, r"activation: expected one of .* got 'softmax'", {"activation": "softmax"}),
+    (ValueError, r"recurrent_activation: expected one of", {"recurrent_activation": "no"}),
+    (ValueError, r"kernel: expected shape \(3, 12\)", {"kernel": KERNEL[:, :8]}),
+    (ValueError, r"recurrent_kernel: expected shape \(4, 12\)", {"recurrent_kernel": RECURRENT[:, :8]}),
+    (ValueError, r"recurrent_kernel: .*units >= 1", {"recurrent_kernel": RECURRENT[:0]}),
+    (ValueError, r"bias: expected shape \(2, 12\)", {"bias": BIAS[0]}),
+    (TypeError, r"bias: expected dtype float32", {"bias": BIAS.astype(np.float64)}),
+    (TypeError, r"recurrent_kernel: expected dtype float64", {"kernel": DOUBLE}),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "changed"), BAD_CELLS)
+def test_bad_arguments_of_packed_cell_name_the_argument(
+    error: type[Exception], message: str, changed: dict[str, Any]
+) -> None:
+    good = {"kind": "gru", "kernel": KERNEL, "recurrent_kernel": RECURRENT, "bias": BIAS}
+    names = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    with pytest.raises(error, match=message):
+        _core.PackedCell(**{**good, **names, **changed})
 
 
 def test_outputs_too_large_to_address_are_refused_before_any_allocation() -> None:
@@ -225,7 +236,7 @@ def test_batch_of_zero_rows_gives_empty_arrays(isa: str) -> None:
     assert [s.shape for s in states] == [(0, 4), (0, 4)]
 
 
-# The process around the kernels -------------------------------------------------------------------------------
+# The process around the kernels -------------------------------------------------------------------
 
 
 def test_the_callers_floating_point_mode_survives() -> None:
