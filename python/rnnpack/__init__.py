@@ -1,0 +1,78 @@
+"""Recurrent layers with the contract of `tf.keras.layers.RNN`, without TensorFlow.
+
+The built-in cells run in native code, cells of your own in a Python loop; `layer.explain()` says which.
+"""
+
+from rnnpack import activations, backend, constraints, initializers, keras, layers, regularizers
+from rnnpack._core import available_isas
+from rnnpack.engine.nest import TensorShape
+from rnnpack.explain import Explanation
+from rnnpack.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    AbstractRNNCell,
+    Bidirectional,
+    DeviceWrapper,
+    DropoutRNNCellMixin,
+    DropoutWrapper,
+    GRUCell,
+    Input,
+    InputSpec,
+    Layer,
+    LSTMCell,
+    Masking,
+    ResidualWrapper,
+    SimpleRNN,
+    SimpleRNNCell,
+    StackedRNNCells,
+)
+from rnnpack.models import Model
+from rnnpack.random import set_seed
+from rnnpack.registry import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    register_keras_serializable,
+)
+from rnnpack.symbolic import SymbolicArray
+from rnnpack.variable import Variable
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AbstractRNNCell",
+    "Bidirectional",
+    "CustomObjectScope",
+    "DeviceWrapper",
+    "DropoutRNNCellMixin",
+    "DropoutWrapper",
+    "Explanation",
+    "GRUCell",
+    "Input",
+    "InputSpec",
+    "LSTMCell",
+    "Layer",
+    "Masking",
+    "Model",
+    "ResidualWrapper",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "StackedRNNCells",
+    "SymbolicArray",
+    "TensorShape",
+    "Variable",
+    "activations",
+    "available_isas",
+    "backend",
+    "constraints",
+    "custom_object_scope",
+    "get_custom_objects",
+    "initializers",
+    "keras",
+    "layers",
+    "register_keras_serializable",
+    "regularizers",
+    "set_seed",
+]

@@ -1,0 +1,1 @@
+"""What runs a recurrent layer: native plans, the Python loop, masks, states and nested structures."""

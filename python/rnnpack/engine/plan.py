@@ -1,0 +1,170 @@
+"""From a cell to packed native weights, or to the reason why not."""
+
+from __future__ import annotations
+
+import os
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from rnnpack import _core
+from rnnpack.activations import NATIVE_NAMES
+from rnnpack.cells.gru import GRUCell
+from rnnpack.cells.lstm import LSTMCell
+from rnnpack.cells.simple_rnn import SimpleRNNCell
+from rnnpack.cells.stacked import StackedRNNCells
+from rnnpack.explain import Explanation
+from rnnpack.layers.base import Layer
+from rnnpack.variable import Variable
+
+_BUILT_IN: tuple[type[Layer], ...] = (SimpleRNNCell, LSTMCell, GRUCell)
+
+
+def members_of(cell: Any) -> list[Any]:
+    """The cells that run one after the other in each step."""
+    return list(cell.cells) if type(cell) is StackedRNNCells else [cell]
+
+
+def explain(cell: Any, dtype: np.dtype[Any], training: bool) -> Explanation:
+    """Says how a layer with this cell computes.
+
+    Args:
+        cell: of the layer, built or not.
+        dtype: the layer's compute dtype.
+        training: mode of the call asked about.
+
+    Raises:
+        ValueError: RNNPACK_ISA names an instruction set this machine or build does not have.
+    """
+    reason = reason_against(cell, dtype, training)
+    if reason is not None:
+        return Explanation(False, "python", None, dtype.name, reason)
+    kernel = "+".join(_kind(member) for member in members_of(cell))
+    available = _core.available_isas()
+    isa = _isa() or available[0]
+    if isa not in available:
+        raise ValueError(f"RNNPACK_ISA={isa!r} is not available here, expected one of {available}")
+    return Explanation(True, kernel, isa, dtype.name, None)
+
+
+def native_cells(cell: Any, dtype: np.dtype[Any], training: bool) -> list[_core.PackedCell] | None:
+    """Packed weights of a built cell, or of each member of a stack; None if it must run in Python.
+
+    Packing happens once and again after a weight has changed; the result is kept on the cell, so that
+    layers which share a cell share it.
+    """
+    stacked = type(cell) is StackedRNNCells
+    if (training or (stacked and _is_altered(cell))) and reason_against(cell, dtype, training) is not None:
+        return None
+    isa = _isa()
+    packed = []
+    for member in cell.cells if stacked else (cell,):
+        cached = getattr(member, "_native_cache", None)
+        if cached is None or cached[0] != _stamp(member, isa, dtype):
+            if reason_against(cell, dtype, training) is not None:
+                return None
+            cached = _pack(member, isa, dtype)
+        packed.append(cached[1])
+    return packed
+
+
+def grouped(cell: Any, states: list[Any]) -> list[Any]:
+    """The flat states of a native call as the layer returns them: those of a stacked LSTMCell are a list."""
+    if type(cell) is not StackedRNNCells:
+        return states
+    flat = iter(states)
+    return [[next(flat), next(flat)] if type(member) is LSTMCell else next(flat) for member in cell.cells]
+
+
+def reason_against(cell: Any, dtype: np.dtype[Any], training: bool) -> str | None:
+    """Why a layer with this cell cannot run natively; None if it can."""
+    if dtype not in (np.float32, np.float64):
+        return f"native kernels compute in float32 and float64, not in {dtype.name}"
+    if type(cell) is StackedRNNCells:
+        if _is_altered(cell):
+            return "the stack has an activity regularizer or a replaced call method"
+        found = (_member_reason(member, dtype, training) for member in cell.cells)
+        return next((reason for reason in found if reason is not None), None)
+    return _member_reason(cell, dtype, training)
+
+
+def _member_reason(cell: Any, dtype: np.dtype[Any], training: bool) -> str | None:
+    name = type(cell).__name__
+    if type(cell) not in _BUILT_IN:
+        base = next((kind.__name__ for kind in (*_BUILT_IN, StackedRNNCells) if isinstance(cell, kind)), None)
+        return f"cell {name} is not built in" if base is None else f"cell {name} is a subclass of {base}"
+    if _is_altered(cell):
+        return f"cell {name} has an activity regularizer or a replaced call method"
+    if cell.dtype_policy.compute_dtype != dtype:
+        return f"cell {name} computes in {cell.compute_dtype}, the layer in {dtype.name}"
+    for role in ("activation", "recurrent_activation"):
+        function = getattr(cell, role, None)
+        if function is not None and _native_name(function) is None:
+            return f"{role} {getattr(function, '__name__', function)!r} has no native kernel"
+    if training and (cell.dropout or cell.recurrent_dropout):
+        return "dropout in training mode runs in Python"
+    weights = (cell.kernel, cell.recurrent_kernel, cell.bias) if cell.built else ()
+    if not all(weight is None or isinstance(weight, Variable) for weight in weights):
+        return f"a weight of cell {name} was replaced by something that is not a Variable"
+    return None
+
+
+def _is_altered(cell: Layer) -> bool:
+    return cell.activity_regularizer is not None or "call" in vars(cell)
+
+
+def _native_name(activation: Any) -> str | None:
+    # Only functions: other callables need not be hashable.
+    return NATIVE_NAMES.get(activation) if isinstance(activation, FunctionType) else None
+
+
+def _kind(cell: Any) -> str:
+    if type(cell) is LSTMCell:
+        return "lstm"
+    if type(cell) is GRUCell:
+        return "gru" if cell.reset_after else "gru_reset_before"
+    return "simple_rnn"
+
+
+def _isa() -> str:
+    """The instruction set asked for; empty means the best of this machine."""
+    return os.environ.get("RNNPACK_ISA", "")
+
+
+def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """Everything the packed weights depend on; Variables by identity, as they compare element-wise."""
+    kernel, recurrent, bias = cell.kernel, cell.recurrent_kernel, cell.bias
+    return (
+        id(kernel),
+        getattr(kernel, "version", None),
+        id(recurrent),
+        getattr(recurrent, "version", None),
+        id(bias),
+        getattr(bias, "version", None),
+        cell.activation,
+        getattr(cell, "recurrent_activation", None),
+        "call" in vars(cell),
+        isa,
+        dtype,
+    )
+
+
+def _pack(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """Packs an eligible, built cell and keeps the result on it."""
+    # The stamp is taken before the arrays: a concurrent assign can only make it too old, never too new.
+    stamp = _stamp(cell, isa, dtype)
+    kernel, recurrent, bias = cell.kernel, cell.recurrent_kernel, cell.bias
+    packed = _core.PackedCell(
+        _kind(cell),
+        kernel.operand,
+        recurrent.operand,
+        None if bias is None else bias.operand,
+        NATIVE_NAMES[cell.activation],
+        # SimpleRNN has none; the kernel ignores it.
+        NATIVE_NAMES[getattr(cell, "recurrent_activation", cell.activation)],
+        isa,
+    )
+    # The Variables are kept too: an id is only meaningful while its object lives.
+    cell._native_cache = (stamp, packed, (kernel, recurrent, bias))
+    return cell._native_cache  # type: ignore[no-any-return]

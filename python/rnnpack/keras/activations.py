@@ -1,0 +1,3 @@
+"""`keras.activations`."""
+
+from rnnpack.activations import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`keras.constraints`."""
+
+from rnnpack.constraints import *  # noqa: F403

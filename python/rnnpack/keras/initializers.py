@@ -1,0 +1,3 @@
+"""`keras.initializers`."""
+
+from rnnpack.initializers import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`keras.layers`."""
+
+from rnnpack.layers import *  # noqa: F403

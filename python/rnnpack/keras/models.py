@@ -1,0 +1,5 @@
+"""`keras.models`."""
+
+from rnnpack.models import Model
+
+__all__ = ["Model"]

@@ -1,0 +1,3 @@
+"""`keras.regularizers`."""
+
+from rnnpack.regularizers import *  # noqa: F403

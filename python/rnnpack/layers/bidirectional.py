@@ -1,0 +1,304 @@
+"""Bidirectional: one recurrent layer forwards, one backwards, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from rnnpack import symbolic
+from rnnpack.engine import nest, state
+from rnnpack.explain import Explanation
+from rnnpack.layers import arguments
+from rnnpack.layers.base import Layer, call_signature
+from rnnpack.layers.serialization import deserialize, serialize
+
+MERGE_MODES = ("sum", "mul", "ave", "concat", None)
+
+
+@contextmanager
+def states_kept_on_error(layers: Iterable[Any]) -> Iterator[None]:
+    """Puts recorded states back if the body fails: several layers advance together or not at all."""
+    saved = [(layer, layer._states) for layer in layers if layer.stateful and hasattr(layer, "_states")]
+    try:
+        yield
+    except BaseException:
+        for layer, states in saved:
+            layer._states = states
+        raise
+
+
+class Bidirectional(Layer):
+    """Runs a recurrent layer over the inputs in both directions and merges the outputs.
+
+    The forward layer is made anew from the configuration of `layer`, without its weights, and so is the
+    backward layer unless one is given. Sequence outputs are zero at masked steps; the backward sequence is
+    turned into input order.
+
+    Args:
+        layer: the layer to make the two from.
+        merge_mode: "concat" (last axis), "sum", "mul", "ave", or None for a list of both outputs.
+        weights: initial weights, in the order of `get_weights()`: forward, then backward.
+        backward_layer: layer to use as it is for the backward direction, with `go_backwards` opposite to
+            `layer`.
+        **kwargs: those of `Layer`.
+
+    Call arguments as for `RNN`; `initial_state` holds the forward states, then as many backward ones.
+
+    Raises:
+        ValueError: not a layer, unknown merge mode, or layers that do not agree.
+    """
+
+    _untracked = frozenset({"layer"})
+
+    def __init__(
+        self,
+        layer: Any,
+        merge_mode: str | None = "concat",
+        weights: Any = None,
+        backward_layer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """See the class."""
+        for role, given in (("layer", layer), ("backward_layer", backward_layer)):
+            if not isinstance(given, Layer) and not (role == "backward_layer" and given is None):
+                raise ValueError(f"`{role}` of Bidirectional must be a Layer instance, got {given!r}")
+        if merge_mode not in MERGE_MODES:
+            raise ValueError(
+                f"Invalid merge mode: `merge_mode` must be one of {MERGE_MODES}, got {merge_mode!r}"
+            )
+        backward_config = None if backward_layer is None else serialize(backward_layer)
+        forward = _recreate(layer, flip=False)
+        backward = _recreate(layer, flip=True) if backward_layer is None else backward_layer
+        _check_pair(forward, backward)
+        super().__init__(weights=weights, **kwargs)
+        self.layer = layer
+        self.merge_mode = merge_mode
+        self.forward_layer = forward
+        self.backward_layer = backward
+        self._backward_config = backward_config
+        forward.name = f"forward_{forward.name}"
+        backward.name = f"backward_{backward.name}"
+        for one in (forward, backward):
+            if hasattr(one, "zero_output_for_mask"):
+                one.zero_output_for_mask = forward.return_sequences
+        self.stateful = forward.stateful
+        self.return_sequences = forward.return_sequences
+        self.return_state = forward.return_state
+        self.supports_masking = True
+        self.input_spec = layer.input_spec
+        self._num_constants = 0
+
+    def build(self, input_shape: Any) -> None:
+        """Builds both layers."""
+        for layer in (self.forward_layer, self.backward_layer):
+            if not layer.built:
+                layer._build_with_weights(input_shape)
+        self.built = True
+
+    def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
+        """Runs both directions; arguments and errors as for `RNN`."""
+        inputs, initial_state, constants = arguments.split_list(
+            inputs, initial_state, constants, self._num_constants
+        )
+        arguments.check_symbolic([initial_state or [], constants or []])
+        if initial_state is not None:
+            if len(initial_state) % 2:
+                raise ValueError(
+                    "`initial_state` of Bidirectional must hold forward states and as many backward states, "
+                    f"got {len(initial_state)} entries"
+                )
+            kwargs["initial_state"] = initial_state
+        if constants:
+            kwargs["constants"] = constants
+        outputs = super().__call__(inputs, **kwargs)
+        if constants:
+            for layer in (self, self.forward_layer, self.backward_layer):
+                layer._num_constants = len(constants)
+        return outputs
+
+    def call(
+        self,
+        inputs: Any,
+        training: Any = None,
+        mask: Any = None,
+        initial_state: Any = None,
+        constants: Any = None,
+    ) -> Any:
+        """Computes and merges both directions."""
+        results = []
+        with states_kept_on_error((self.forward_layer, self.backward_layer)):
+            for layer, given in self._split(
+                {"initial_state": initial_state, "constants": constants, "mask": mask}
+            ):
+                names = call_signature(layer.call)
+                given["training"] = training
+                present = {key: value for key, value in given.items() if names.names(key)}
+                results.append(layer(inputs, **present))
+        (forward, forward_states), (backward, backward_states) = map(self._parts, results)
+        if self.return_sequences:
+            axis = 0 if getattr(self.forward_layer, "time_major", False) else 1
+            backward = np.flip(backward, axis)
+        return self._assemble(self._merge(forward, backward), forward_states + backward_states)
+
+    def _split(self, given: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+        """Each layer with its share of the call arguments."""
+        states = given.get("initial_state")
+        if states is None:
+            return [(self.forward_layer, dict(given)), (self.backward_layer, dict(given))]
+        half = len(states) // 2
+        return [
+            (self.forward_layer, {**given, "initial_state": states[:half]}),
+            (self.backward_layer, {**given, "initial_state": states[half:]}),
+        ]
+
+    def _parts(self, result: Any) -> tuple[Any, list[Any]]:
+        """Output (a plain array) and states of one direction."""
+        output, states = (result[0], list(result[1:])) if self.return_state else (result, [])
+        return (np.asarray(output) if isinstance(output, np.ndarray) else output), states
+
+    def _merge(self, forward: Any, backward: Any) -> Any:
+        if self.merge_mode is None:
+            return [forward, backward]
+        if self.merge_mode == "concat":
+            return np.concatenate([forward, backward], axis=-1)
+        if self.merge_mode == "mul":
+            return forward * backward
+        total = forward + backward
+        return total / 2 if self.merge_mode == "ave" else total
+
+    def _assemble(self, output: Any, states: list[Any]) -> Any:
+        if not self.return_state:
+            return output
+        return [*(output if isinstance(output, list) else [output]), *states]
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        dtype = self._policy.compute_dtype
+        return nest.map_structure(
+            lambda value: arguments.recurrent_input(value, dtype, self.autocast), inputs
+        )
+
+    def _check_call(self, inputs: Any, given: dict[str, Any]) -> None:
+        super()._check_call(inputs, given)
+        for layer, share in self._split(given):
+            layer._check_call(inputs, {key: value for key, value in share.items() if value is not None})
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask for sequences (twice for `merge_mode=None`), else None; and None for every state."""
+        leaves = nest.flatten(mask)
+        output_mask = leaves[0] if leaves and self.return_sequences else None
+        masks = [output_mask, output_mask] if self.merge_mode is None else [output_mask]
+        if self.return_state:
+            return masks + [None] * (2 * len(self.forward_layer.states))
+        return masks if self.merge_mode is None else output_mask
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the merged output; with `return_state` a list: output shape(s), then all state shapes."""
+        shapes = self.forward_layer.compute_output_shape(input_shape)
+        shape, states = (shapes[0], list(shapes[1:])) if self.return_state else (shapes, [])
+        return self._assemble(self._merged_shape(tuple(shape)), states + states)
+
+    def _merged_shape(self, shape: tuple[Any, ...]) -> Any:
+        if self.merge_mode is None:
+            return [shape, shape]
+        return (*shape[:-1], 2 * shape[-1]) if self.merge_mode == "concat" else shape
+
+    def _prepare_symbolic(self, inputs: Any, given: dict[str, Any]) -> None:
+        super()._prepare_symbolic(inputs, given)
+        for layer, share in self._split(given):
+            layer._prepare_symbolic(inputs, share)
+
+    def _symbolic_outputs(self, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        results = [
+            layer._symbolic_outputs(inputs, (), {}) for layer in (self.forward_layer, self.backward_layer)
+        ]
+        (forward, forward_states), (_, backward_states) = map(self._parts, results)
+        shapes = self._merged_shape(forward.shape)
+        outputs = [
+            symbolic.SymbolicArray(shape, forward.dtype, self.name)
+            for shape in (shapes if isinstance(shapes, list) else [shapes])
+        ]
+        merged = outputs if self.merge_mode is None else outputs[0]
+        return self._assemble(merged, forward_states + backward_states)
+
+    def reset_states(self, states: Any = None) -> None:
+        """Resets both layers; `states` holds the forward values, then as many backward ones.
+
+        Raises:
+            AttributeError: the layer is not stateful.
+            ValueError: the values do not fit; neither layer has changed then.
+        """
+        if not self.stateful:
+            raise AttributeError("Layer must be stateful.")
+        halves: list[Any] = [None, None]
+        if states is not None:
+            entries = state.as_list(states)
+            if len(entries) % 2:
+                raise ValueError(
+                    f"`states` must hold forward and as many backward states, got {len(entries)} entries"
+                )
+            halves = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]
+        with states_kept_on_error((self.forward_layer, self.backward_layer)):
+            self.forward_layer.reset_states(halves[0])
+            self.backward_layer.reset_states(halves[1])
+
+    def explain(self, training: bool | None = None) -> Explanation:
+        """How both directions run: native only if both are; the first reason otherwise."""
+        forward, backward = self.forward_layer.explain(training), self.backward_layer.explain(training)
+        if forward.native and backward.native and forward != backward:
+            return Explanation(True, f"{forward.kernel}|{backward.kernel}", forward.isa, forward.dtype, None)
+        return forward if not forward.native or backward.native else backward  # type: ignore[no-any-return]
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments as plain values; layers under their original names."""
+        config = {**super().get_config(), "layer": serialize(self.layer), "merge_mode": self.merge_mode}
+        if self._num_constants:
+            config["num_constants"] = self._num_constants
+        if self._backward_config is not None:
+            config["backward_layer"] = self._backward_config
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
+        """A new layer without weights from what `get_config` returned."""
+        config = dict(config)
+        num_constants = config.pop("num_constants", 0)
+        layers = {
+            key: deserialize(config.pop(key), custom_objects)
+            for key in ("layer", "backward_layer")
+            if key in config
+        }
+        layer = cls(**layers, **config)
+        layer._num_constants = num_constants
+        return layer
+
+
+def _recreate(layer: Any, flip: bool) -> Any:
+    """A new layer from the configuration of `layer`, running the other way if `flip`."""
+    config = layer.get_config()
+    if flip:
+        config["go_backwards"] = not config["go_backwards"]
+    cell = getattr(layer, "cell", None)
+    if "custom_objects" not in call_signature(type(layer).from_config).parameters:
+        return type(layer).from_config(config)
+    cells = [cell, *getattr(cell, "cells", [])]
+    return type(layer).from_config(config, custom_objects={type(one).__name__: type(one) for one in cells})
+
+
+def _check_pair(forward: Any, backward: Any) -> None:
+    """Raises ValueError unless the two layers run in opposite directions and agree in the rest."""
+    if forward.go_backwards == backward.go_backwards:
+        raise ValueError(
+            "Forward layer and backward layer should have different `go_backwards` value. Received: "
+            f"forward_layer.go_backwards={forward.go_backwards}, "
+            f"backward_layer.go_backwards={backward.go_backwards}"
+        )
+    for name in ("stateful", "return_sequences", "return_state"):
+        values = getattr(forward, name), getattr(backward, name)
+        if values[0] != values[1]:
+            raise ValueError(
+                "Forward layer and backward layer are expected to have the same value for attribute "
+                f'"{name}", got "{values[0]}" for forward layer and "{values[1]}" for backward layer'
+            )

@@ -1,0 +1,393 @@
+"""The recurrent layer: argument rules, states and shapes; the numbers come from `rnnpack.engine`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnpack import _core, backend, symbolic
+from rnnpack.cells.base import output_size_of
+from rnnpack.cells.stacked import StackedRNNCells
+from rnnpack.engine import loop, masking, nest, plan, state
+from rnnpack.explain import Explanation
+from rnnpack.layers import arguments, context
+from rnnpack.layers.base import Layer
+from rnnpack.layers.input_spec import InputSpec, first_shape, is_one_shape, map_shapes
+from rnnpack.layers.rnn_config import RNNConfig
+
+_STATEFUL_BATCH = (
+    "If a RNN is stateful, it needs to know its batch size: give `batch_input_shape`, build with a full "
+    "shape or call it on a batch that is not empty"
+)
+
+
+class RNN(RNNConfig):
+    """Runs a cell, or a stack of cells, over the time axis of its inputs.
+
+    Args:
+        cell: object with `call(inputs_at_t, states_at_t) -> (outputs_at_t, states_at_t_plus_1)` and
+            `state_size`, or a list or tuple of such cells, which are stacked.
+        return_sequences: return the outputs of all timesteps instead of the last.
+        return_state: return a list: the output, then the final states.
+        go_backwards: process the last timestep first; outputs are in processing order.
+        stateful: start each call from the states in which the previous one ended.
+        unroll: accepted; the numbers are the same.
+        time_major: inputs, mask and sequence outputs are `(time, batch, ...)` instead of `(batch, time,
+            ...)`.
+        **kwargs: `zero_output_for_mask` (sequence outputs at masked steps are zero instead of the previous
+            output), `input_length`, and those of `Layer`.
+
+    Call arguments: `inputs` (an array; or a tuple or dict of arrays for cells with several inputs; or a list
+    `[inputs, *states, *constants]`), `initial_state`, `constants`, and by keyword `mask` and `training`.
+
+    Raises:
+        ValueError: a cell lacks `call` or `state_size`.
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        time_major: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """See the class."""
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell, dtype=kwargs.get("dtype"))
+        # Only names: state_size may get its value in the cell's build().
+        for attribute in ("call", "state_size"):
+            if attribute not in dir(cell):
+                raise ValueError(f"The RNN cell must have `{attribute}`, got cell={cell!r}")
+        zero_output_for_mask = bool(kwargs.pop("zero_output_for_mask", False))
+        input_length, input_dim = kwargs.pop("input_length", None), kwargs.pop("input_dim", None)
+        if "input_shape" not in kwargs and (input_length, input_dim) != (None, None):
+            kwargs["input_shape"] = (input_length, input_dim)
+        super().__init__(**kwargs)
+        self.zero_output_for_mask = zero_output_for_mask
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.time_major = time_major
+        if not self.trainable:
+            self.trainable = False  # now for the cell too
+        self.supports_masking = True
+        self.constants_spec: list[InputSpec] | None = None
+        self._states: Any = None
+        self._num_constants = 0
+
+    # States.
+
+    @property
+    def states(self) -> list[Any]:
+        """The recorded states, one entry for each entry of `cell.state_size`; None where unset."""
+        recorded: list[Any] = state.none_like(self.cell.state_size) if self._states is None else self._states
+        return recorded
+
+    @states.setter
+    def states(self, states: Any) -> None:
+        self._states = None if states is None else state.as_list(states)
+
+    @property
+    def state_spec(self) -> Any:
+        """InputSpecs of the states, in their structure."""
+        sizes = state.top_level(self.cell.state_size)
+        return nest.map_structure(lambda size: InputSpec(shape=(None, *state.dims_of(size))), sizes)
+
+    def get_initial_state(self, inputs: Any) -> list[Any]:
+        """First states for these inputs: the cell's own, or zeros."""
+        array = nest.flatten(inputs)[0]
+        return state.fresh(self.cell, array.shape[1 if self.time_major else 0], self._policy.compute_dtype)
+
+    def reset_states(self, states: Any = None) -> None:
+        """Sets the recorded states to zero or to copies of the given values.
+
+        Args:
+            states: None, one array, or a list (or nest) of arrays in the order of `states`.
+
+        Raises:
+            AttributeError: the layer is not stateful.
+            ValueError: its batch size is unknown, or number, shape or dtype of the values do not fit.
+        """
+        if not self.stateful:
+            raise AttributeError("Layer must be stateful.")
+        batch = self._fixed_batch()
+        if not batch:
+            raise ValueError(_STATEFUL_BATCH)
+        if self._has_no_states():
+            # As in Keras: values given before there are states only make the cell create its first ones.
+            self._states = state.fresh(self.cell, batch, self._policy.compute_dtype)
+        elif states is None:
+            self._states = state.zeros(self.cell.state_size, batch, self._policy.compute_dtype)
+        else:
+            self._states = state.replacement(states, self._recorded(batch))
+
+    def _fixed_batch(self) -> int | None:
+        """The batch size that build() has put into `input_spec`."""
+        spec = nest.flatten(self.input_spec)[0]
+        if spec is None or spec.shape is None:
+            return None
+        size: int | None = spec.shape[1 if self.time_major else 0]
+        return size
+
+    def _has_no_states(self) -> bool:
+        return self._states is None or any(array is None for array in nest.flatten(self._states))
+
+    def _recorded(self, batch: int) -> list[Any]:
+        """The recorded states, checked; fresh ones where there are none."""
+        if self._has_no_states():
+            return state.fresh(self.cell, batch, self._policy.compute_dtype)
+        return state.explicit(self._states, self.cell.state_size, batch, self._policy.compute_dtype)
+
+    # Building and shapes.
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the cell for one timestep and fixes what inputs are accepted.
+
+        Args:
+            input_shape: shape of the inputs, a tuple or dict of shapes, or a list whose first item is one
+                of these.
+
+        Raises:
+            ValueError: an input has fewer than 3 axes, or the layer is stateful and the batch size is
+                unknown.
+        """
+        if isinstance(input_shape, list) and not is_one_shape(input_shape):
+            input_shape = input_shape[0]
+        step_shape = map_shapes(self._step_shape, input_shape)
+        batch = first_shape(step_shape)[0]
+        if self.stateful and not batch:
+            raise ValueError(_STATEFUL_BATCH)
+        if isinstance(self.cell, Layer) and not self.cell.built:
+            self.cell._build_with_weights(step_shape)
+        spec = map_shapes(self._input_spec_of, input_shape)
+        self.input_spec = [spec] if isinstance(spec, InputSpec) else spec
+        if self.stateful:
+            self._states = state.fresh(self.cell, batch, self._policy.compute_dtype)
+        self.built = True
+
+    def _step_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Shape without the time axis."""
+        if len(shape) < 3:
+            raise ValueError(
+                f'Input of recurrent layer "{self.name}" is incompatible with the layer: expected '
+                f"min_ndim=3, found ndim={len(shape)}. Full shape received: {shape}"
+            )
+        return (shape[1 if self.time_major else 0], *shape[2:])
+
+    def _input_spec_of(self, shape: tuple[Any, ...]) -> InputSpec:
+        batch = self._step_shape(shape)[0] if self.stateful else None
+        return InputSpec(shape=(None, batch, *shape[2:]) if self.time_major else (batch, None, *shape[2:]))
+
+    def _output_shapes(self, input_shape: Any) -> tuple[Any, list[Any]]:
+        """Nest of output shapes and list of nests of state shapes."""
+        shape = first_shape(input_shape)
+        batch, length = (shape[1], shape[0]) if self.time_major else (shape[0], shape[1])
+        lead = (
+            ((length, batch) if self.time_major else (batch, length)) if self.return_sequences else (batch,)
+        )
+        output = nest.map_structure(
+            lambda size: nest.TensorShape((*lead, *state.dims_of(size))), output_size_of(self.cell)
+        )
+        sizes = state.top_level(self.cell.state_size)
+        return output, nest.map_structure(lambda size: nest.TensorShape((batch, *state.dims_of(size))), sizes)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the output; with `return_state` a list: output shape(s), then all state shapes, flat."""
+        if isinstance(input_shape, list) and not is_one_shape(input_shape):
+            input_shape = input_shape[0]
+        output, states = self._output_shapes(input_shape)
+        result = self._assemble(output, nest.flatten(states))
+        return nest.map_structure(lambda shape: tuple(shape.as_list()), result)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The first mask, unchanged, for sequences, else None; and None for each state that is returned."""
+        output_mask = masking.first_mask(mask) if self.return_sequences else None
+        return [output_mask] + [None] * len(self.states) if self.return_state else output_mask
+
+    # Calling.
+
+    def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
+        """Runs the layer; see the class for the arguments.
+
+        Raises:
+            ValueError: inputs, states, mask or constants do not fit the layer; nothing has changed then.
+            AssertionError: states or constants are given both in a list of inputs and by keyword.
+        """
+        if type(inputs) is np.ndarray and constants is None and not kwargs:
+            outputs = self._quick_call(inputs, initial_state)
+            if outputs is not None:
+                return outputs
+        inputs, initial_state, constants = arguments.split_list(
+            inputs, initial_state, constants, self._num_constants
+        )
+        arguments.check_symbolic([initial_state or [], constants or []])
+        if initial_state is not None:
+            kwargs["initial_state"] = initial_state
+        if constants:
+            kwargs["constants"] = constants
+        outputs = super().__call__(inputs, **kwargs)
+        if constants:
+            self._num_constants = len(constants)
+            self.constants_spec = [InputSpec(shape=(None, *np.shape(value)[1:])) for value in constants]
+        return outputs
+
+    def _quick_call(self, inputs: NDArray[Any], initial_state: Any) -> Any:
+        """The native call without ceremony for the plainest arguments; None where anything is unusual.
+
+        The binding checks the arguments; what it refuses goes the long way, which fixes it or says what is
+        wrong.
+        """
+        if not (
+            self.built and self._standard_call and not self.stateful and self.activity_regularizer is None
+        ):
+            return None
+        if initial_state is not None and not (
+            isinstance(initial_state, (list, tuple)) and type(self.cell) is not StackedRNNCells
+        ):
+            return None
+        training = context.resolve_training(None, None, backend.learning_phase())
+        cells = plan.native_cells(self.cell, self._policy.compute_dtype, training)
+        if cells is None:
+            return None
+        try:
+            return self._assemble(*self._native(cells, inputs, initial_state, None))
+        except (TypeError, ValueError):
+            return None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Notes whether the subclass computes in its own way."""
+        super().__init_subclass__(**kwargs)
+        cls._standard_call = getattr(cls.call, "__module__", "").startswith("rnnpack.layers.")
+
+    _standard_call = True
+
+    def call(
+        self,
+        inputs: Any,
+        mask: Any = None,
+        training: Any = None,
+        initial_state: Any = None,
+        constants: Any = None,
+    ) -> Any:
+        """Computes outputs for prepared inputs (arrays of the compute dtype); see the class."""
+        batch, _ = arguments.sizes_of(inputs, self.time_major)
+        keep = self._mask_of(inputs, mask)
+        if initial_state is not None:
+            initial_state = state.explicit(
+                initial_state, self.cell.state_size, batch, self._policy.compute_dtype
+            )
+        recorded = self._recorded(batch) if self.stateful else None
+        states = initial_state
+        # Given states count only while all recorded ones are zero.
+        if recorded is not None and (states is None or not state.all_zero(recorded)):
+            states = recorded
+        keywords = arguments.cell_keywords(self.cell, bool(training), constants)
+        cells = plan.native_cells(self.cell, self._policy.compute_dtype, bool(training))
+        if cells is not None and getattr(inputs, "dtype", None) == self._policy.compute_dtype:
+            output, final = self._native(
+                cells, inputs, None if states is None else nest.flatten(states), keep
+            )
+        else:
+            loop.reset_dropout_masks(self.cell)
+            if states is None:
+                states = state.fresh(self.cell, batch, self._policy.compute_dtype)
+            output, final = loop.run(
+                loop.step_function(self.cell, self._policy.compute_dtype, keywords),
+                inputs,
+                states,
+                keep,
+                time_major=self.time_major,
+                go_backwards=self.go_backwards,
+                return_sequences=self.return_sequences,
+                zero_output_for_mask=self.zero_output_for_mask,
+            )
+        if recorded is not None:
+            self._record(final, recorded)
+        return self._assemble(output, final)
+
+    def _native(self, cells: Any, inputs: Any, states: Any, mask: Any) -> tuple[Any, list[Any]]:
+        """One native call; the final states come back in the structure of `cell.state_size`."""
+        output, final = _core.run(
+            cells,
+            inputs,
+            states,
+            mask,
+            self.time_major,
+            self.go_backwards,
+            self.return_sequences,
+            self.zero_output_for_mask and self.return_sequences,
+        )
+        return output, plan.grouped(self.cell, final)
+
+    def _mask_of(self, inputs: Any, mask: Any) -> NDArray[np.bool_] | None:
+        rows, columns = nest.flatten(inputs)[0].shape[:2]
+        return masking.as_mask(mask, rows, columns, self.time_major)
+
+    def _record(self, final: list[Any], recorded: list[Any]) -> None:
+        """Keeps copies of the final states, in the dtypes of the recorded ones."""
+        pairs = zip(nest.flatten(final), nest.flatten(recorded), strict=True)
+        copies = [np.array(array, dtype=before.dtype) for array, before in pairs]
+        self._states = nest.pack_sequence_as(final, copies)
+
+    def _assemble(self, output: Any, states: list[Any]) -> Any:
+        """What the layer returns: a list output is spliced, a tuple output stays one item."""
+        if not self.return_state:
+            return output
+        return [*(output if isinstance(output, list) else [output]), *states]
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        dtype = self._policy.compute_dtype
+        return nest.map_structure(
+            lambda value: arguments.recurrent_input(value, dtype, self.autocast), inputs
+        )
+
+    def _check_call(self, inputs: Any, given: dict[str, Any]) -> None:
+        """Checks all arguments right after the first build, while it can still be undone."""
+        super()._check_call(inputs, given)
+        arguments.cell_keywords(self.cell, False, given.get("constants"))
+        initial_state = given.get("initial_state")
+        if symbolic.any_symbolic((inputs, initial_state)):
+            batch = first_shape(nest.map_structure(lambda value: tuple(value.shape), inputs))[
+                int(self.time_major)
+            ]
+            if initial_state is not None:
+                state.check(state.as_list(initial_state), self.cell.state_size, batch)
+            return
+        batch, _ = arguments.sizes_of(inputs, self.time_major)
+        self._mask_of(inputs, given.get("mask"))
+        if initial_state is not None:
+            state.explicit(initial_state, self.cell.state_size, batch, self._policy.compute_dtype)
+
+    def _prepare_symbolic(self, inputs: Any, given: dict[str, Any]) -> None:
+        time_axis = 0 if self.time_major else 1
+        if self.unroll and any(
+            len(value.shape) > 1 and value.shape[time_axis] is None for value in nest.flatten(inputs)
+        ):
+            raise ValueError("Cannot unroll a RNN if the time dimension is undefined")
+        super()._prepare_symbolic(inputs, given)
+        self._check_call(inputs, given)
+
+    def _symbolic_outputs(self, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        parts = self._output_shapes(nest.map_structure(lambda value: tuple(value.shape), inputs))
+        output, states = nest.map_structure(
+            lambda shape: symbolic.SymbolicArray(shape, self._policy.compute_dtype, self.name), parts
+        )
+        return self._assemble(output, states)
+
+    def explain(self, training: bool | None = None) -> Explanation:
+        """Says whether the layer runs natively, with which kernels, and if not, why; works before the build.
+
+        Args:
+            training: the mode asked about; None resolves as in a call.
+        """
+        mode = context.resolve_training(training, None, backend.learning_phase())
+        return plan.explain(self.cell, self._policy.compute_dtype, mode)

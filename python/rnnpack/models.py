@@ -1,0 +1,132 @@
+"""Functional models: a recorded graph of layers, run on arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnpack.engine import nest
+from rnnpack.layers.base import Layer
+from rnnpack.layers.bidirectional import states_kept_on_error
+from rnnpack.symbolic import Node, SymbolicArray
+
+
+class Model(Layer):
+    """The computation from symbolic inputs to symbolic outputs as one layer.
+
+    Args:
+        inputs: one `Input`, or a nest of them.
+        outputs: what layers returned for these inputs, or a nest of that.
+        name: default "model", made unique.
+        **kwargs: those of `Layer`.
+
+    Raises:
+        ValueError: an output depends on an `Input` that is not among `inputs`.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+        """See the class."""
+        super().__init__(name=name, **kwargs)
+        self.inputs = inputs
+        self.outputs = outputs
+        self._nodes = _sorted_nodes(nest.flatten(inputs), nest.flatten(outputs))
+        self.layers: list[Layer] = list({id(node.layer): node.layer for node in self._nodes}.values())
+        self.built = True
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Runs the layers in order; masks travel with the arrays.
+
+        Args:
+            inputs: arrays in the structure of the model's inputs.
+            training: mode of all layers that are not told otherwise.
+            mask: accepted; the masks that count are those the inputs and layers carry.
+        """
+        given = nest.flatten(inputs)
+        wanted = nest.flatten(self.inputs)
+        if len(given) != len(wanted):
+            raise ValueError(f'Model "{self.name}" expects {len(wanted)} inputs, but received {len(given)}')
+        values: dict[int, Any] = {id(symbol): value for symbol, value in zip(wanted, given, strict=True)}
+
+        def value_of(leaf: Any) -> Any:
+            if not isinstance(leaf, SymbolicArray):
+                return leaf
+            if leaf.mask_of is not None:
+                return getattr(values[id(leaf.mask_of)], "_keras_mask", None)
+            return values[id(leaf)]
+
+        with states_kept_on_error(self._flatten_layers()):
+            for node in self._nodes:
+                arguments = nest.map_structure(value_of, (node.inputs, *node.args))
+                keywords = nest.map_structure(value_of, node.kwargs)
+                results = nest.flatten(node.layer(*arguments, **keywords))
+                values.update(
+                    (id(symbol), result) for symbol, result in zip(node.outputs, results, strict=True)
+                )
+        return nest.map_structure(value_of, self.outputs)
+
+    def predict(self, x: Any, batch_size: int = 32) -> Any:
+        """Runs the model in inference mode, batch by batch.
+
+        Args:
+            x: arrays in the structure of the model's inputs, all with the same number of rows (at least one).
+            batch_size: rows in a batch.
+
+        Returns:
+            The outputs for all rows, in the structure of the model's outputs.
+        """
+        arrays = nest.map_structure(np.asarray, x)
+        rows = {len(array) for array in nest.flatten(arrays)}
+        if len(rows) != 1 or batch_size < 1:
+            raise ValueError(
+                f"`x` must have one number of rows and `batch_size` be positive, "
+                f"got {sorted(rows)} and {batch_size}"
+            )
+        count = rows.pop()
+        parts = [
+            self(
+                nest.map_structure(lambda array, at=start: array[at : at + batch_size], arrays),
+                training=False,
+            )
+            for start in range(0, max(count, 1), batch_size)
+        ]
+        return nest.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+
+    def reset_states(self) -> None:
+        """Resets the recorded states of every stateful layer."""
+        for layer in self.layers:
+            if layer.stateful and hasattr(layer, "reset_states"):
+                layer.reset_states()
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The outputs' shapes as recorded."""
+        return nest.map_structure(lambda symbol: symbol.shape, self.outputs)
+
+
+def _sorted_nodes(inputs: list[Any], outputs: list[Any]) -> list[Node]:
+    """The recorded calls between inputs and outputs, each after those it depends on."""
+    if not all(isinstance(symbol, SymbolicArray) for symbol in (*inputs, *outputs)):
+        raise ValueError(
+            "`inputs` and `outputs` of a Model must be symbolic arrays, made by Input and by calling "
+            "layers on them"
+        )
+    known = {id(symbol) for symbol in inputs}
+    ordered: dict[int, Node] = {}
+
+    def visit(leaf: Any) -> None:
+        if not isinstance(leaf, SymbolicArray) or id(leaf) in known:
+            return
+        if leaf.mask_of is not None:
+            visit(leaf.mask_of)
+            return
+        if leaf.node is None:
+            raise ValueError(f"The outputs depend on {leaf!r}, which is not among the `inputs` of the Model")
+        if id(leaf.node) in ordered:
+            return
+        for needed in nest.flatten((leaf.node.inputs, leaf.node.args, leaf.node.kwargs)):
+            visit(needed)
+        ordered[id(leaf.node)] = leaf.node
+
+    for symbol in outputs:
+        visit(symbol)
+    return list(ordered.values())
