@@ -37,6 +37,10 @@ wheel: $(VENV)/.dev  ## sdist, the wheel built from it, and the tests on that wh
 	build/wheel-venv/bin/python -m pytest -q
 	ls -l dist
 
+bench: $(VENV)/.installed  ## compare with PyTorch, one thread; nothing else should run meanwhile
+	$(BIN)/python -m pip install -q torch==2.13.0
+	$(BIN)/python bench/against_torch.py --json bench/results/against_torch.json
+
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist
 
@@ -51,4 +55,4 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -q '.[dev]'
 	touch $@
 
-.PHONY: help demo test lint types format wheel clean
+.PHONY: help demo test lint types format wheel bench clean

@@ -1,0 +1,20 @@
+"""The README's Python examples run as they stand, one after the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_examples_run_and_say_what_they_print(capsys: Any) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)
+    printed = capsys.readouterr().out
+    assert printed.startswith("(32, 100, 64) (32, 64) native: lstm/")
+    assert names["smoothed"].shape == (32, 100, 16)
+    assert len(blocks) == 3
