@@ -315,3 +315,12 @@ def test_environment_variable_reaches_the_kernels() -> None:
             check=True,
         )
         assert f"/{name}/" in done.stdout
+
+
+def test_a_cell_without_weights_cannot_be_made() -> None:
+    """Reading one would read memory that was never written."""
+    for make in (_core.PackedCell.__new__, object.__new__, _core.PackedCell.__mro__[1].__new__):
+        with pytest.raises(TypeError):
+            make(_core.PackedCell)
+    with pytest.raises(TypeError):
+        type("Derived", (_core.PackedCell,), {})
