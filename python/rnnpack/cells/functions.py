@@ -12,6 +12,9 @@ from typing import Any
 
 from rnnpack.registry import deserialize_keras_object, get_registered_name
 
+# From version 3 on, bytes depend on how often objects are referenced: equal code would give unequal configs.
+_MARSHAL_VERSION = 2
+
 
 def function_to_config(key: str, function: Callable[..., Any] | None) -> dict[str, Any]:
     """Return the entries `key`, `key_type` and `key_module` that stand for a function; none for None.
@@ -31,7 +34,7 @@ def function_to_config(key: str, function: Callable[..., Any] | None) -> dict[st
             raise ValueError(
                 f"{key} is a lambda that uses the outer variables {names}: use a named function."
             )
-        code = base64.b64encode(marshal.dumps(function.__code__)).decode("ascii")
+        code = base64.b64encode(marshal.dumps(function.__code__, _MARSHAL_VERSION)).decode("ascii")
         stored = [code, list(function.__defaults__ or ())]
     return {
         key: stored,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rnnpack.cells.base import generate_zero_filled_state_for_cell, output_size_of
 from rnnpack.engine import nest
-from rnnpack.engine.loop import step_function
+from rnnpack.engine.loop import Step, step_function
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.serialization import deserialize, serialize
 
@@ -40,7 +42,8 @@ class StackedRNNCells(Layer):
                 "reads them first cell first, so its results depend on the sizes. Reverse them yourself."
             )
         self.cells = list(cells)
-        super().__init__(**kwargs)
+        # Each cell casts its own inputs, to its own precision.
+        super().__init__(**{"autocast": False, **kwargs})
 
     @property
     def state_size(self) -> tuple[Any, ...]:
@@ -99,18 +102,41 @@ class StackedRNNCells(Layer):
         Raises:
             ValueError: the number of states, given or returned by a cell, is not the declared one.
         """
-        state_size = self.state_size
-        new_states = []
-        for cell, size, state in zip(
-            self.cells, state_size, nest.pack_sequence_as(state_size, nest.flatten(states)), strict=True
-        ):
-            signature = call_signature(cell.call)
-            offered = {"training": training, "constants": constants}
-            keywords = {**kwargs, **{name: offered[name] for name in offered if signature.names(name)}}
-            step = step_function(cell, self._policy.compute_dtype, keywords)
-            inputs, new_state = step(inputs, state if nest.is_nested(state) else (state,))
-            new_states.append(nest.pack_sequence_as(size, nest.flatten(new_state)))
-        return inputs, tuple(new_states)
+        keywords = {**kwargs, "training": training, "constants": constants}
+        sizes = self.state_size
+        given = nest.pack_sequence_as(sizes, nest.flatten(states))
+        output, new_states = self.bind_step(self._policy.compute_dtype, keywords)(inputs, given)
+        return output, tuple(map(nest.pack_sequence_as, sizes, map(nest.flatten, new_states)))
+
+    def bind_step(self, dtype: np.dtype[Any], keywords: dict[str, Any]) -> Step:
+        """Prepare the steps of all cells for a call: see `rnnpack.engine.loop.step_function`."""
+        steps = [self._member_step(cell, dtype, dict(keywords)) for cell in self.cells]
+
+        def step(inputs: Any, states: Any) -> tuple[Any, tuple[Any, ...]]:
+            new_states = []
+            for member, state in zip(steps, states, strict=True):
+                inputs, new_state = member(inputs, state)
+                new_states.append(new_state)
+            return inputs, tuple(new_states)
+
+        return step
+
+    @staticmethod
+    def _member_step(cell: Any, dtype: np.dtype[Any], keywords: dict[str, Any]) -> Step:
+        signature = call_signature(cell.call)
+        for name in ("training", "constants"):
+            if name in keywords and not signature.names(name):
+                del keywords[name]
+        step = step_function(cell, dtype, keywords)
+        casts = isinstance(cell, Layer) and cell.autocast
+
+        def member(inputs: Any, state: Any) -> Any:
+            # The cell before may compute in another precision.
+            if casts and getattr(inputs, "dtype", dtype) != dtype and inputs.dtype.kind == "f":
+                inputs = inputs.astype(dtype)
+            return step(inputs, state if isinstance(state, (tuple, list, dict)) else (state,))
+
+        return member
 
     def get_config(self) -> dict[str, Any]:
         """Return the configs of the cells.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rnnpack.cells.dropout import DropoutRNNCellMixin, keep_mask
 from rnnpack.cells.functions import function_from_config, function_to_config
 from rnnpack.cells.lstm import LSTMCell
 from rnnpack.engine import nest
-from rnnpack.engine.loop import step_function
+from rnnpack.engine.loop import Step, step_function
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.serialization import deserialize, serialize
 
@@ -57,10 +58,14 @@ class CellWrapper(AbstractRNNCell):
 
     def call(self, inputs: Any, states: Any, training: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         """Compute one step of the wrapped cell; arguments and result as its own."""
-        if call_signature(self.cell.call).names("training"):
-            kwargs["training"] = training
-        step = step_function(self.cell, self._policy.compute_dtype, kwargs)
+        step = self.bind_step(self._policy.compute_dtype, {**kwargs, "training": training})
         return step(inputs, states)
+
+    def bind_step(self, dtype: np.dtype[Any], keywords: dict[str, Any]) -> Step:
+        """Prepare the wrapped cell's step for a call: see `rnnpack.engine.loop.step_function`."""
+        if not call_signature(self.cell.call).names("training"):
+            keywords = {name: value for name, value in keywords.items() if name != "training"}
+        return step_function(self.cell, dtype, keywords)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments as plain values."""
@@ -89,16 +94,19 @@ class ResidualWrapper(CellWrapper):
         super().__init__(cell, **kwargs)
         self._residual_fn = residual_fn
 
-    def call(self, inputs: Any, states: Any, training: Any = None, **kwargs: Any) -> tuple[Any, Any]:
-        """Compute one step.
+    def bind_step(self, dtype: np.dtype[Any], keywords: dict[str, Any]) -> Step:
+        """Prepare the step.
 
-        Raises:
-            ValueError, TypeError: inputs and outputs differ in structure or shape.
+        The step raises ValueError or TypeError if inputs and outputs differ in structure or shape.
         """
-        outputs, new_states = super().call(inputs, states, training, **kwargs)
-        if self._residual_fn is not None:
-            return self._residual_fn(inputs, outputs), new_states
-        return nest.map_structure(self._add, inputs, outputs), new_states
+        wrapped = super().bind_step(dtype, keywords)
+        combine = self._residual_fn or partial(nest.map_structure, self._add)
+
+        def step(inputs: Any, states: Any) -> tuple[Any, Any]:
+            outputs, new_states = wrapped(inputs, states)
+            return combine(inputs, outputs), new_states
+
+        return step
 
     def _add(self, inputs: Any, outputs: Any) -> Any:
         if inputs.shape != outputs.shape:
@@ -186,13 +194,18 @@ class DropoutWrapper(DropoutRNNCellMixin, CellWrapper):
         """Forget the masks of a variational call."""
         self._dropout_masks.clear()
 
-    def call(self, inputs: Any, states: Any, training: Any = None, **kwargs: Any) -> tuple[Any, Any]:
-        """Compute one step; arguments and result as those of the wrapped cell."""
-        inputs = self._drop("input", inputs, self._input_keep_prob)
-        outputs, new_states = super().call(inputs, states, training, **kwargs)
-        if self._state_keep_prob < 1:
-            new_states = self._drop_states(new_states, "state")
-        return self._drop("output", outputs, self._output_keep_prob), new_states
+    def bind_step(self, dtype: np.dtype[Any], keywords: dict[str, Any]) -> Step:
+        """Prepare the step; arguments and result as those of the wrapped cell."""
+        wrapped = super().bind_step(dtype, keywords)
+
+        def step(inputs: Any, states: Any) -> tuple[Any, Any]:
+            inputs = self._drop("input", inputs, self._input_keep_prob)
+            outputs, new_states = wrapped(inputs, states)
+            if self._state_keep_prob < 1:
+                new_states = self._drop_states(new_states, "state")
+            return self._drop("output", outputs, self._output_keep_prob), new_states
+
+        return step
 
     def _drop(self, key: str, values: Any, keep: float) -> Any:
         """Drop parts of every array in a nest."""

@@ -27,9 +27,13 @@ def step_function(cell: Any, dtype: np.dtype[Any], keywords: dict[str, Any]) -> 
     """What to call at every step: `(inputs at t, tuple of states) -> (output, new states)`.
 
     Built layers are run through `call` directly where `Layer.__call__` would add nothing: the enclosing
-    layer call has already resolved the training mode and cast the inputs to `dtype`.
+    layer call has already resolved the training mode and cast the inputs to `dtype`. Cells made of other
+    cells offer `bind_step(dtype, keywords)`, which prepares their members once for all steps.
     """
-    call = cell.call if not callable(cell) or _is_plain(cell, dtype) else cell
+    plain = _is_plain(cell, dtype)
+    if plain and _offers_bind_step(cell):
+        return cell.bind_step(dtype, keywords)  # type: ignore[no-any-return]
+    call = cell.call if not callable(cell) or plain else cell
     if keywords:
         call = partial(call, **keywords)
     if getattr(cell, "_is_tf_rnn_cell", None) is None:
@@ -50,6 +54,18 @@ def _is_plain(cell: Any, dtype: np.dtype[Any]) -> bool:
     )
 
 
+def _offers_bind_step(cell: Any) -> bool:
+    """Whether `bind_step` does what `call` does: a subclass or object may have replaced `call` alone."""
+    if "call" in vars(cell):
+        return False
+    for kind in type(cell).__mro__:
+        if "bind_step" in vars(kind):
+            return True
+        if "call" in vars(kind):
+            return False
+    return False
+
+
 def reset_dropout_masks(cell: Any) -> None:
     """Makes the cell, and every cell inside it, draw new dropout masks."""
     for one in cell._flatten_layers() if isinstance(cell, Layer) else [cell]:
@@ -62,6 +78,13 @@ def time_first(array: Array, time_major: bool, go_backwards: bool) -> Array:
     """View with time as first axis, in processing order."""
     view = array if time_major else array.swapaxes(0, 1)
     return view[::-1] if go_backwards else view
+
+
+def read_only(array: Array) -> Array:
+    """View that refuses to be written: a cell must not change its caller's arrays."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def run(
@@ -93,7 +116,7 @@ def run(
     Raises:
         ValueError: the cell returned outputs or states of another number or shape than before.
     """
-    views = [time_first(array, time_major, go_backwards) for array in nest.flatten(inputs)]
+    views = [read_only(time_first(array, time_major, go_backwards)) for array in nest.flatten(inputs)]
     steps: Iterable[Any] = views[0]
     if nest.is_nested(inputs):
         steps = (nest.pack_sequence_as(inputs, row) for row in zip(*views, strict=True))
@@ -104,15 +127,21 @@ def run(
     carried = _States(states)
     outputs: _Outputs | None = None
     for index, inputs_at_t in enumerate(steps):
+        selects = kept is not None and not kept.all_rows[index]
+        if selects:
+            # Copies, because a cell may reuse its arrays or write into the states it is given.
+            old_states = [array.copy() for array in carried.flat]
+            old_output = [array.copy() for array in outputs.last] if outputs is not None else None
         output, returned = step(inputs_at_t, carried.packed)
         if outputs is None:
             outputs = _Outputs(output, batch, length if return_sequences else 0, time_major)
             carried.expect(returned)
         new_output = outputs.checked(output)
         new_states = carried.checked(returned)
-        if kept is not None and not kept.all_rows[index]:
-            new_output = kept.select(index, new_output, outputs.zeros if zero_fill else outputs.last)
-            new_states = kept.select(index, new_states, carried.flat)
+        if kept is not None and selects:
+            stale = outputs.zeros if zero_fill or old_output is None else old_output
+            new_output = kept.select(index, new_output, stale)
+            new_states = kept.select(index, new_states, old_states)
         outputs.put(index, new_output)
         carried.put(new_states)
     assert outputs is not None, "the caller refuses empty sequences"
@@ -206,6 +235,7 @@ class _Outputs:
         arrays = [np.asarray(value) for value in nest.flatten(first)]
         self.nested = nest.is_nested(first)
         self.shapes = [array.shape for array in arrays]
+        self.dtypes = [array.dtype for array in arrays]
         for shape in self.shapes:
             if shape[:1] != (batch,):
                 raise ValueError(
@@ -224,8 +254,14 @@ class _Outputs:
         self.slots = [time_first(sequence, time_major, False) for sequence in self.sequences]
 
     def checked(self, output: Any) -> list[Array]:
-        """The output as a flat list of arrays; ValueError if number or shapes differ from the first one."""
-        return _checked(nest.flatten(output) if self.nested else [output], self.shapes, "outputs")
+        """The output as a flat list of arrays, in the dtypes of the first one; ValueError if they differ."""
+        arrays = _checked(nest.flatten(output) if self.nested else [output], self.shapes, "outputs")
+        for index, (array, dtype) in enumerate(zip(arrays, self.dtypes, strict=True)):
+            if array.dtype is not dtype and array.dtype != dtype:
+                if not np.can_cast(array.dtype, dtype, "same_kind"):
+                    raise ValueError(f"The cell returned outputs of dtype {array.dtype} after {dtype}")
+                arrays[index] = array.astype(dtype)
+        return arrays
 
     def put(self, index: int, flat: list[Array]) -> None:
         """Stores the output of step `index`."""

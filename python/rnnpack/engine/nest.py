@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
 
+import numpy as np
+
 
 class TensorShape:
     """ONE shape of several dimensions, as opposed to a tuple of ints, which means several shapes.
@@ -19,7 +21,7 @@ class TensorShape:
     __slots__ = ("_dims",)
 
     def __init__(self, dims: Any) -> None:
-        if isinstance(dims, int):
+        if isinstance(dims, (int, np.integer)):
             dims = (dims,)
         dims = dims.as_list() if is_shape(dims) else dims
         self._dims: tuple[int | None, ...] = tuple(None if dim is None else int(dim) for dim in dims)
@@ -115,14 +117,14 @@ def pack_sequence_as(structure: Any, flat: Iterable[Any]) -> Any:
     expected = len(flatten(structure))
     if len(leaves) != expected:
         raise ValueError(f"The structure has {expected} leaves but {len(leaves)} values were given.")
-    remaining = iter(leaves)
+    return _pack(structure, iter(leaves))
 
-    def pack(node: Any) -> Any:
-        if not is_nested(node):
-            return next(remaining)
-        return with_children(node, [pack(child) for child in children(node)])
 
-    return pack(structure)
+def _pack(node: Any, remaining: Iterator[Any]) -> Any:
+    # Not a closure: one that calls itself is a reference cycle, and would keep the arrays alive.
+    if not is_nested(node):
+        return next(remaining)
+    return with_children(node, [_pack(child, remaining) for child in children(node)])
 
 
 def assert_same_structure(first: Any, second: Any, check_types: bool = True) -> None:
