@@ -1,10 +1,19 @@
 # rnnpack_add_kernels(<target>): compiles csrc/kernels/<isa>.cpp once for each instruction set of this architecture,
 # each with its own flags, into <target>. No other file is compiled for more than the architecture's baseline.
 function(rnnpack_add_kernels target)
+  # A macOS build may be for the other architecture than the machine's.
+  set(architecture ${CMAKE_SYSTEM_PROCESSOR})
+  if(CMAKE_OSX_ARCHITECTURES)
+    set(architecture ${CMAKE_OSX_ARCHITECTURES})
+    list(LENGTH architecture count)
+    if(count GREATER 1)
+      message(FATAL_ERROR "CMAKE_OSX_ARCHITECTURES: expected one architecture, got ${architecture}; build one wheel for each")
+    endif()
+  endif()
   set(isas scalar)
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  if(architecture MATCHES "x86_64|AMD64")
     list(APPEND isas avx2 avx512)
-  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  elseif(architecture MATCHES "aarch64|arm64")
     list(APPEND isas neon)
   endif()
   set(flags_scalar)

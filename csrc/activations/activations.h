@@ -17,6 +17,7 @@ inline V tanh(V x) {
   return copy_sign(m / (m + V::broadcast(T(2))), x);
 }
 
+// Below -exp_range it stays at the smallest normal number, where 1 / (1 + exp(-x)) is a denormal or zero.
 template <class V>
 inline V sigmoid(V x) {
   using T = typename V::value_type;
@@ -65,9 +66,11 @@ inline V softsign(V x) {
   return x / (V::broadcast(typename V::value_type(1)) + abs_of(x));
 }
 
+// With the unclamped exponential: x times the floor of sigmoid would be wrong for very negative x.
 template <class V>
 inline V swish(V x) {
-  return x * sigmoid(x);
+  using T = typename V::value_type;
+  return x / (V::broadcast(T(1)) + exponential(V::broadcast(T(0)) - x));
 }
 
 // x * Phi(x); for negative x through erfc, which keeps the relative accuracy of the tail.

@@ -10,6 +10,17 @@ namespace rnnpack {
 enum class cell_kind : std::int32_t { simple_rnn, lstm, gru, gru_reset_before };
 inline constexpr int cell_kinds = 4;
 
+// Column blocks of a cell's kernels.
+constexpr std::size_t gates_of(cell_kind kind) {
+  switch (kind) {
+    case cell_kind::lstm: return 4;
+    case cell_kind::gru:
+    case cell_kind::gru_reset_before: return 3;
+    case cell_kind::simple_rnn: break;
+  }
+  return 1;
+}
+
 enum class activation : std::int32_t {
   linear,
   tanh,

@@ -28,7 +28,8 @@ struct run_args {
   T* outputs;                      // [timesteps][batch][units], or [batch][units] of the last step
   std::ptrdiff_t outputs_time;
   std::ptrdiff_t outputs_batch;
-  // Asked between pieces of work of bounded size; false stops the call with status::interrupted.
+  // Asked between steps, every few milliseconds unless one step takes longer; false stops the call with
+  // status::interrupted. Runs in the caller's floating-point mode.
   bool (*keep_going)(void*);
   void* keep_going_context;
 };

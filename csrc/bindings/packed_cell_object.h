@@ -1,7 +1,6 @@
 // What Python holds as PackedCell: a packed cell of either dtype.
 #pragma once
 
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -11,11 +10,6 @@ namespace rnnpack::bindings {
 
 struct packed_cell_object {
   std::variant<packed_cell<float>, packed_cell<double>> cell;
-};
-
-template <class T>
-struct type_tag {
-  using type = T;
 };
 
 // Calls f(cell) with the packed cell inside.

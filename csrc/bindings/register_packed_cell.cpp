@@ -54,40 +54,33 @@ std::string_view kind_name(cell_kind kind) {
   return {};
 }
 
-py::ssize_t gates_of(cell_kind kind) {
-  if (kind == cell_kind::simple_rnn) return 1;
-  return kind == cell_kind::lstm ? 4 : 3;
-}
-
 template <class T>
 packed_cell<T> pack(const kernel_table& table, cell_kind kind, activation_pair activations, const py::object& kernel,
                     const py::object& recurrent_kernel, const py::object& bias) {
-  const py::array recurrent = require_dtype<T>(recurrent_kernel, "recurrent_kernel");
-  const py::array input = require_dtype<T>(kernel, "kernel");
+  // Contiguous first, checked then: making a copy may let other threads change the shape of the original.
+  const auto input = contiguous<T>(require_dtype<T>(kernel, "kernel"));
+  const auto recurrent = contiguous<T>(require_dtype<T>(recurrent_kernel, "recurrent_kernel"));
   if (recurrent.ndim() != 2 || recurrent.shape(0) < 1)
     throw py::value_error("recurrent_kernel: expected shape (units, gates * units) with units >= 1, got " +
                           shape_text(recurrent));
   const py::ssize_t units = recurrent.shape(0);
-  const py::ssize_t columns = gates_of(kind) * units;
+  const py::ssize_t columns = static_cast<py::ssize_t>(gates_of(kind)) * units;
   require_shape(recurrent, {units, columns}, "recurrent_kernel");
   if (input.ndim() != 2) throw py::value_error("kernel: expected 2 dimensions, got shape " + shape_text(input));
   require_shape(input, {input.shape(0), columns}, "kernel");
   py::array_t<T> bias_values;
   if (!bias.is_none()) {
-    const py::array given = require_dtype<T>(bias, "bias");
-    require_shape(given,
-                  kind == cell_kind::gru ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
+    bias_values = contiguous<T>(require_dtype<T>(bias, "bias"));
+    const bool two_rows = kind == cell_kind::gru;
+    require_shape(bias_values, two_rows ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
                   "bias");
-    bias_values = contiguous<T>(given);
   }
-  const auto kernel_values = contiguous<T>(input);
-  const auto recurrent_values = contiguous<T>(recurrent);
   const cell_weights<T> weights{.kind = kind,
                                 .activations = activations,
                                 .input_size = static_cast<std::size_t>(input.shape(0)),
                                 .units = static_cast<std::size_t>(units),
-                                .kernel = kernel_values.data(),
-                                .recurrent_kernel = recurrent_values.data(),
+                                .kernel = input.data(),
+                                .recurrent_kernel = recurrent.data(),
                                 .bias = bias.is_none() ? nullptr : bias_values.data()};
   const py::gil_scoped_release released;
   return packed_cell<T>(table, weights);

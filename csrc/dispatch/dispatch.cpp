@@ -21,10 +21,11 @@ std::vector<const kernel_table*> find_available() {
   std::vector<const kernel_table*> tables;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    tables.push_back(&rnnpack_kernels_avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables.push_back(&rnnpack_kernels_avx2);
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512) tables.push_back(&rnnpack_kernels_avx512);
+  if (avx2) tables.push_back(&rnnpack_kernels_avx2);
 #endif
 #if defined(__aarch64__)
   tables.push_back(&rnnpack_kernels_neon);  // part of every aarch64 processor
@@ -47,8 +48,8 @@ const kernel_table& select_kernels(std::string_view isa) {
     if (isa == table->isa) return *table;
     names += (names.empty() ? "" : ", ") + std::string(table->isa);
   }
-  throw std::invalid_argument("RNNPACK_ISA: expected an instruction set this machine and build support (" + names +
-                              "), got '" + std::string(isa) + "'");
+  throw std::invalid_argument("isa (RNNPACK_ISA): expected an instruction set this machine and build support (" +
+                              names + "), got '" + std::string(isa) + "'");
 }
 
 }  // namespace rnnpack

@@ -5,16 +5,6 @@
 namespace rnnpack {
 namespace {
 
-constexpr std::size_t gates_of(cell_kind kind) {
-  switch (kind) {
-    case cell_kind::lstm: return 4;
-    case cell_kind::gru:
-    case cell_kind::gru_reset_before: return 3;
-    case cell_kind::simple_rnn: break;
-  }
-  return 1;
-}
-
 // Copies columns [first unit of the block, + width) of each of the pass's gates; what sticks out is zero.
 template <class T>
 buffer<T> pack_rows(const T* matrix, std::size_t rows, std::size_t units, std::size_t gates_in_cell,

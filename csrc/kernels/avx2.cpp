@@ -2,7 +2,7 @@
 #error "kernels/avx2.cpp must be compiled for AVX2 and FMA, and nothing beyond"
 #endif
 #include "simd/avx2.h"
-#include "cells/list.h"
+#include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_avx2 =
-    rnnpack::cells::table<rnnpack::avx2::f32, rnnpack::avx2::f64>("avx2");
+    rnnpack::kernels::table<rnnpack::avx2::f32, rnnpack::avx2::f64>("avx2");

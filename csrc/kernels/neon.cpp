@@ -2,7 +2,7 @@
 #error "kernels/neon.cpp must be compiled for aarch64"
 #endif
 #include "simd/neon.h"
-#include "cells/list.h"
+#include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_neon =
-    rnnpack::cells::table<rnnpack::neon::f32, rnnpack::neon::f64>("neon");
+    rnnpack::kernels::table<rnnpack::neon::f32, rnnpack::neon::f64>("neon");

@@ -2,7 +2,7 @@
 #error "kernels/scalar.cpp must be compiled for the baseline of the architecture"
 #endif
 #include "simd/scalar.h"
-#include "cells/list.h"
+#include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_scalar =
-    rnnpack::cells::table<rnnpack::scalar::f32, rnnpack::scalar::f64>("scalar");
+    rnnpack::kernels::table<rnnpack::scalar::f32, rnnpack::scalar::f64>("scalar");

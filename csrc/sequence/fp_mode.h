@@ -18,6 +18,15 @@ class flush_denormals {  // NOLINT(*-special-member-functions): neither copied n
   flush_denormals(const flush_denormals&) = delete;
   flush_denormals& operator=(const flush_denormals&) = delete;
 
+  // Calls f in the caller's mode.
+  template <class F>
+  auto suspended(F f) const {
+    _mm_setcsr(saved_);
+    const auto result = f();
+    _mm_setcsr(saved_ | flush_to_zero | denormals_are_zero);
+    return result;
+  }
+
  private:
   static constexpr unsigned flush_to_zero = 0x8000;
   static constexpr unsigned denormals_are_zero = 0x0040;
@@ -30,6 +39,14 @@ class flush_denormals {
   ~flush_denormals() { write(saved_); }
   flush_denormals(const flush_denormals&) = delete;
   flush_denormals& operator=(const flush_denormals&) = delete;
+
+  template <class F>
+  auto suspended(F f) const {
+    write(saved_);
+    const auto result = f();
+    write(saved_ | flush_to_zero);
+    return result;
+  }
 
  private:
   static constexpr std::uint64_t flush_to_zero = std::uint64_t{1} << 24;
@@ -45,6 +62,11 @@ class flush_denormals {
 class flush_denormals {
  public:
   flush_denormals() {}
+
+  template <class F>
+  auto suspended(F f) const {
+    return f();
+  }
 };
 #endif
 

@@ -10,7 +10,8 @@
 namespace rnnpack::sequence {
 
 // h lives in two buffers: a step reads one and writes the other, row by row, so that a masked row simply stays
-// where it is. c is updated in place. Rows are padded to whole blocks; the padding holds finite numbers.
+// where it is. c is updated in place. Rows are padded to whole blocks; what the padding holds never enters a product or
+// an output.
 template <class T>
 class layer_state {
  public:

@@ -45,10 +45,10 @@ class sequence_run {
 
   status run() {
     for (std::size_t begin = 0; begin < args_.timesteps; begin += chunk_) {
-      if (!args_.keep_going(args_.keep_going_context)) return status::interrupted;
       const std::size_t steps = std::min(chunk_, args_.timesteps - begin);
       collect_rows(begin, steps);
-      for (std::size_t layer = 0; layer < cells_.size(); ++layer) run_layer(layer, begin, steps);
+      for (std::size_t layer = 0; layer < cells_.size(); ++layer)
+        if (!run_layer(layer, begin, steps)) return status::interrupted;
     }
     finish();
     return status::ok;
@@ -63,7 +63,7 @@ class sequence_run {
   }
 
   std::size_t chunk_steps() const {
-    std::size_t widest = 0;
+    std::size_t widest = 1;
     for (const packed_cell<T>* cell : cells_) widest = std::max(widest, projected_values(*cell));
     const std::size_t batch = std::max<std::size_t>(args_.batch, 1);
     const std::size_t by_bytes = chunk_bytes / checked_product(widest, sizeof(T), batch);
@@ -94,23 +94,35 @@ class sequence_run {
     step_begin_[steps] = slot;
   }
 
-  void run_layer(std::size_t layer, std::size_t begin, std::size_t steps) {
+  // False: the caller wants the call to stop.
+  bool run_layer(std::size_t layer, std::size_t begin, std::size_t steps) {
     const packed_cell<T>& cell = *cells_[layer];
     const bool last = layer + 1 == cells_.size();
     project(cell, step_begin_[steps]);
     for (std::size_t step = 0; step < steps; ++step) {
       const std::size_t first = step_begin_[step];
       const std::size_t rows = step_begin_[step + 1] - first;
+      if (!keep_going(rows * cell.bytes())) return false;
       if (rows > 0) {
         gather(layer, begin + step, first, rows, last);
         take_step(cell, first, rows, step_begin_[steps], last && !args_.return_sequences);
       }
-      if (last && args_.mask != nullptr && args_.return_sequences) fill_masked(begin + step);
+      if (last && rows < args_.batch && args_.return_sequences) fill_masked(begin + step, first, first + rows);
     }
     if (!last) {
       for (std::size_t slot = 0; slot < step_begin_[steps]; ++slot)
         slot_input_[slot] = between_.data() + slot * cell.units();
     }
+    return true;
+  }
+
+  // Asks the caller, but not after every step: looking at a clock would show in short ones.
+  bool keep_going(std::size_t work) {
+    constexpr std::size_t work_between_questions = std::size_t{1} << 26;  // bytes of weights times rows
+    work_ += work;
+    if (work_ < work_between_questions) return true;
+    work_ = 0;
+    return flushed_.suspended([this] { return args_.keep_going(args_.keep_going_context); });
   }
 
   void project(const packed_cell<T>& cell, std::size_t rows) {
@@ -179,12 +191,16 @@ class sequence_run {
     }
   }
 
-  // A masked step repeats the row's previous output; before the first output, or when asked, it is zero.
-  void fill_masked(std::size_t step) {
+  // A masked step repeats the row's previous output; before the first output, or when asked, it is zero. The
+  // step's unmasked rows, slots [slot, end), are in ascending order; the mask itself is not read again.
+  void fill_masked(std::size_t step, std::size_t slot, std::size_t end) {
     const std::size_t units = cells_.back()->units();
     for (std::size_t row = 0; row < args_.batch; ++row) {
-      if (unmasked(step, row)) continue;
-      copy_or_zero(row, has_output_[row] && !args_.zero_output_for_mask, output(step, row), units);
+      if (slot < end && slot_row_[slot] == row) {
+        ++slot;
+      } else {
+        copy_or_zero(row, has_output_[row] && !args_.zero_output_for_mask, output(step, row), units);
+      }
     }
   }
 
@@ -221,13 +237,15 @@ class sequence_run {
   std::vector<const T*> old_h_;
   std::vector<T*> c_, new_h_, y_, reset_h_;
   std::vector<std::uint8_t> has_output_;
+  std::size_t work_ = 0;  // since the caller was last asked
+  flush_denormals flushed_;
 };
 
 }  // namespace
 
 template <class T>
 status run(std::span<const packed_cell<T>* const> cells, const run_args<T>& args) {
-  const flush_denormals flushed;
+  if (args.batch == 0) return status::ok;
   return sequence_run<T>(cells, args).run();
 }
 

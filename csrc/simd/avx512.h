@@ -2,7 +2,7 @@
 //   types      f32, f64 with value_type, mask, lanes, registers
 //   memory     load, store, store_partial (the first n lanes), broadcast
 //   arithmetic + - * / fma min_of max_of abs_of round_even
-//   choice     less, equal, select, copy_sign
+//   choice     less, select, copy_sign
 //   scaling    scale2(v, n): v * 2^n for whole n whose power of two is a normal number
 // min_of(a, b) and max_of(a, b) answer b when either is NaN, so the constant goes first.
 #pragma once

@@ -82,6 +82,13 @@ def test_nan_stays_nan_and_extremes_stay_finite_or_follow_the_limit(name: str, d
         )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_swish_and_gelu_vanish_far_below_zero(dtype: type, isa: str) -> None:
+    values = np.array([-200.0, -800.0, -1e30, -np.finfo(dtype).max], dtype)
+    for name in ("swish", "gelu"):
+        assert np.max(np.abs(forced(name, values, isa))) <= 1e-30, name
+
+
 def test_tail_lanes_agree_with_whole_vectors(isa: str) -> None:
     """The last, partly filled vector goes through the same arithmetic as the others."""
     values = np.linspace(-4, 4, 33, dtype=np.float32)

@@ -1,4 +1,5 @@
-// The list of cells: which passes each one takes and how many vectors of units a block holds.
+// The list of cells, which passes each one takes and how many vectors of units a block holds: one table per
+// instruction set.
 #pragma once
 
 #include "activations/activations.h"
@@ -8,7 +9,7 @@
 #include "gemm/project.h"
 #include "sequence/step.h"
 
-namespace rnnpack::cells {
+namespace rnnpack::kernels {
 
 template <class V, class Cell, int UnitVectors>
 constexpr pass_kernels<typename V::value_type> pass() {
@@ -23,12 +24,12 @@ constexpr pass_kernels<typename V::value_type> pass() {
 template <class V>
 struct list {
   using T = typename V::value_type;
-  static constexpr cell_kernels<T> narrow_simple_rnn{1, {pass<V, simple_rnn, 1>(), {}}};
+  static constexpr cell_kernels<T> narrow_simple_rnn{1, {pass<V, cells::simple_rnn, 1>(), {}}};
   static constexpr cell_kernels<T> by_kind[cell_kinds] = {
-      {1, {pass<V, simple_rnn, 4>(), {}}},
-      {1, {pass<V, lstm, 1>(), {}}},
-      {1, {pass<V, gru, 1>(), {}}},
-      {2, {pass<V, gru_reset_before_gates, 2>(), pass<V, gru_reset_before_candidate, 4>()}},
+      {1, {pass<V, cells::simple_rnn, 4>(), {}}},
+      {1, {pass<V, cells::lstm, 1>(), {}}},
+      {1, {pass<V, cells::gru, 1>(), {}}},
+      {2, {pass<V, cells::gru_reset_before_gates, 2>(), pass<V, cells::gru_reset_before_candidate, 4>()}},
   };
 
   static const cell_kernels<T>& find(cell_kind kind, std::size_t units) {
@@ -43,4 +44,4 @@ constexpr kernel_table table(const char* isa) noexcept {
   return {isa, &list<F32>::find, &list<F64>::find};
 }
 
-}  // namespace rnnpack::cells
+}  // namespace rnnpack::kernels
