@@ -57,17 +57,17 @@ template <class T>
 struct plane {
   py::array array;  // keeps the memory alive
   const T* data;
-  std::array<py::ssize_t, 2> shape;
-  std::array<py::ssize_t, 2> strides;  // in values
+  std::array<py::ssize_t, 2> shape{};
+  std::array<py::ssize_t, 2> strides{};  // in values
 };
 
 template <class T>
-plane<T> plane_of(py::array array) {
+plane<T> plane_of(const py::array& array) {
   constexpr py::ssize_t item = sizeof(T);
   const auto* data = static_cast<const T*>(array.data());
   const std::array shape{array.shape(0), array.shape(1)};
   const std::array strides{array.strides(0) / item, array.strides(1) / item};
-  return {.array = std::move(array), .data = data, .shape = shape, .strides = strides};
+  return {.array = array, .data = data, .shape = shape, .strides = strides};
 }
 
 // The inputs themselves, or a copy where the engine could not read them in place.
@@ -87,7 +87,7 @@ plane<T> readable_inputs(const py::object& value, std::size_t input_size) {
     inputs = contiguous<T>(inputs);
     check(inputs);
   }
-  return plane_of<T>(std::move(inputs));
+  return plane_of<T>(inputs);
 }
 
 void require_addressable(std::size_t item, std::size_t batch, std::size_t steps, std::size_t units) {
@@ -135,9 +135,9 @@ struct state_arrays {
 
 std::optional<plane<bool>> readable_mask(const py::object& value, const std::array<py::ssize_t, 2>& shape) {
   if (value.is_none()) return std::nullopt;
-  py::array mask = require_dtype<bool>(value, "mask");
+  const py::array mask = require_dtype<bool>(value, "mask");
   require_shape(mask, {shape[0], shape[1]}, "mask");
-  return plane_of<bool>(std::move(mask));
+  return plane_of<bool>(mask);
 }
 
 template <class T>
