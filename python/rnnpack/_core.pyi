@@ -65,8 +65,8 @@ def run(
 
     Args:
         cells: the output of one is the input of the next; all of one dtype.
-        inputs: `(batch, time, features)`, or `(time, batch, features)` if `time_major`; of the cells' dtype, any
-            strides.
+        inputs: `(batch, time, features)`, or `(time, batch, features)` if `time_major`; of the cells' dtype,
+            any strides.
         states: first states, flat, h (and c) of each cell, each `(batch, units)`; None for zeros.
         mask: bools with the inputs' two first axes, False where a step is masked; or None.
         time_major: layout of inputs, mask and sequence outputs.
@@ -83,4 +83,3 @@ def run(
         MemoryError: outputs or workspace cannot be allocated.
         KeyboardInterrupt: Ctrl-C during the call.
     """
-

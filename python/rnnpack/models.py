@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from rnnpack.engine import nest
-from rnnpack.layers.base import Layer
-from rnnpack.layers.bidirectional import states_kept_on_error
+from rnnpack.layers import masked
+from rnnpack.layers.base import InputSpec, Layer
+from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.symbolic import Node, SymbolicArray
 
 
@@ -32,6 +33,7 @@ class Model(Layer):
         self.outputs = outputs
         self._nodes = _sorted_nodes(nest.flatten(inputs), nest.flatten(outputs))
         self.layers: list[Layer] = list({id(node.layer): node.layer for node in self._nodes}.values())
+        self.input_spec = [InputSpec(shape=symbol.shape) for symbol in nest.flatten(inputs)]
         self.built = True
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -40,13 +42,16 @@ class Model(Layer):
         Args:
             inputs: arrays in the structure of the model's inputs.
             training: mode of all layers that are not told otherwise.
-            mask: accepted; the masks that count are those the inputs and layers carry.
+            mask: None, or a mask or None for every input, in their structure.
+
+        Raises:
+            ValueError: there are masks, but not one for every input.
         """
         given = nest.flatten(inputs)
-        wanted = nest.flatten(self.inputs)
-        if len(given) != len(wanted):
-            raise ValueError(f'Model "{self.name}" expects {len(wanted)} inputs, but received {len(given)}')
-        values: dict[int, Any] = {id(symbol): value for symbol, value in zip(wanted, given, strict=True)}
+        if mask is not None and len(nest.flatten(mask)) != len(given):
+            raise ValueError(f"`mask` must hold {len(given)} masks, got {len(nest.flatten(mask))}")
+        pairs = zip(nest.flatten(self.inputs), nest.flatten(masked.attach(inputs, mask)), strict=True)
+        values: dict[int, Any] = {id(symbol): value for symbol, value in pairs}
 
         def value_of(leaf: Any) -> Any:
             if not isinstance(leaf, SymbolicArray):
@@ -74,6 +79,9 @@ class Model(Layer):
 
         Returns:
             The outputs for all rows, in the structure of the model's outputs.
+
+        Raises:
+            ValueError: the numbers of rows differ, or a stateful model would get a smaller last batch.
         """
         arrays = nest.map_structure(np.asarray, x)
         rows = {len(array) for array in nest.flatten(arrays)}
@@ -83,13 +91,17 @@ class Model(Layer):
                 f"got {sorted(rows)} and {batch_size}"
             )
         count = rows.pop()
-        parts = [
-            self(
-                nest.map_structure(lambda array, at=start: array[at : at + batch_size], arrays),
-                training=False,
-            )
-            for start in range(0, max(count, 1), batch_size)
-        ]
+        layers: list[Any] = self._flatten_layers()
+        if count > batch_size and count % batch_size and any(layer.stateful for layer in layers):
+            raise ValueError(f"A stateful model needs full batches: {count} rows, batch_size={batch_size}")
+        with states_kept_on_error(layers):
+            parts = [
+                self(
+                    nest.map_structure(lambda array, at=start: array[at : at + batch_size], arrays),
+                    training=False,
+                )
+                for start in range(0, max(count, 1), batch_size)
+            ]
         return nest.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
 
     def reset_states(self) -> None:
@@ -112,21 +124,22 @@ def _sorted_nodes(inputs: list[Any], outputs: list[Any]) -> list[Node]:
         )
     known = {id(symbol) for symbol in inputs}
     ordered: dict[int, Node] = {}
-
-    def visit(leaf: Any) -> None:
-        if not isinstance(leaf, SymbolicArray) or id(leaf) in known:
-            return
-        if leaf.mask_of is not None:
-            visit(leaf.mask_of)
-            return
-        if leaf.node is None:
-            raise ValueError(f"The outputs depend on {leaf!r}, which is not among the `inputs` of the Model")
-        if id(leaf.node) in ordered:
-            return
-        for needed in nest.flatten((leaf.node.inputs, leaf.node.args, leaf.node.kwargs)):
-            visit(needed)
-        ordered[id(leaf.node)] = leaf.node
-
     for symbol in outputs:
-        visit(symbol)
+        _visit(symbol, known, ordered)
     return list(ordered.values())
+
+
+def _visit(leaf: Any, known: set[int], ordered: dict[int, Node]) -> None:
+    """Adds the call that made `leaf`, after those it depends on."""
+    if not isinstance(leaf, SymbolicArray) or id(leaf) in known:
+        return
+    if leaf.mask_of is not None:
+        _visit(leaf.mask_of, known, ordered)
+        return
+    if leaf.node is None:
+        raise ValueError(f"The outputs depend on {leaf!r}, which is not among the `inputs` of the Model")
+    if id(leaf.node) in ordered:
+        return
+    for needed in nest.flatten((leaf.node.inputs, leaf.node.args, leaf.node.kwargs)):
+        _visit(needed, known, ordered)
+    ordered[id(leaf.node)] = leaf.node

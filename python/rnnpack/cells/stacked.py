@@ -11,6 +11,7 @@ from rnnpack.cells.base import generate_zero_filled_state_for_cell, output_size_
 from rnnpack.engine import nest
 from rnnpack.engine.loop import Step, step_function
 from rnnpack.layers.base import Layer, call_signature
+from rnnpack.layers.building import build_cell
 from rnnpack.layers.serialization import deserialize, serialize
 
 
@@ -76,9 +77,7 @@ class StackedRNNCells(Layer):
         """Build the cells that are layers, each for the output of the one before."""
         batch = nest.flatten(input_shape)[0]
         for cell in self.cells:
-            if isinstance(cell, Layer) and not cell.built:
-                cell.build(input_shape)
-                cell.built = True
+            build_cell(cell, input_shape)
             input_shape = nest.map_structure(
                 lambda size: (batch, *nest.TensorShape(size)), output_size_of(cell)
             )

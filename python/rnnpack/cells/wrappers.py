@@ -17,6 +17,7 @@ from rnnpack.cells.lstm import LSTMCell
 from rnnpack.engine import nest
 from rnnpack.engine.loop import Step, step_function
 from rnnpack.layers.base import Layer, call_signature
+from rnnpack.layers.building import build_cell
 from rnnpack.layers.serialization import deserialize, serialize
 
 
@@ -51,9 +52,7 @@ class CellWrapper(AbstractRNNCell):
 
     def build(self, input_shape: Any) -> None:
         """Build the wrapped cell if it is a layer."""
-        if isinstance(self.cell, Layer) and not self.cell.built:
-            self.cell.build(input_shape)
-            self.cell.built = True
+        build_cell(self.cell, input_shape)
         self.built = True
 
     def call(self, inputs: Any, states: Any, training: Any = None, **kwargs: Any) -> tuple[Any, Any]:

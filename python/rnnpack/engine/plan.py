@@ -18,6 +18,8 @@ from rnnpack.explain import Explanation
 from rnnpack.layers.base import Layer
 from rnnpack.variable import Variable
 
+# What an instance may carry in place of its class's methods.
+_METHODS = frozenset({"call", "get_initial_state"})
 _BUILT_IN: tuple[type[Layer], ...] = (SimpleRNNCell, LSTMCell, GRUCell)
 
 
@@ -83,7 +85,7 @@ def reason_against(cell: Any, dtype: np.dtype[Any], training: bool) -> str | Non
         return f"native kernels compute in float32 and float64, not in {dtype.name}"
     if type(cell) is StackedRNNCells:
         if _is_altered(cell):
-            return "the stack has an activity regularizer or a replaced call method"
+            return "the stack has an activity regularizer or a replaced method"
         found = (_member_reason(member, dtype, training) for member in cell.cells)
         return next((reason for reason in found if reason is not None), None)
     return _member_reason(cell, dtype, training)
@@ -95,7 +97,7 @@ def _member_reason(cell: Any, dtype: np.dtype[Any], training: bool) -> str | Non
         base = next((kind.__name__ for kind in (*_BUILT_IN, StackedRNNCells) if isinstance(cell, kind)), None)
         return f"cell {name} is not built in" if base is None else f"cell {name} is a subclass of {base}"
     if _is_altered(cell):
-        return f"cell {name} has an activity regularizer or a replaced call method"
+        return f"cell {name} has an activity regularizer or a replaced method"
     if cell.dtype_policy.compute_dtype != dtype:
         return f"cell {name} computes in {cell.compute_dtype}, the layer in {dtype.name}"
     for role in ("activation", "recurrent_activation"):
@@ -111,7 +113,8 @@ def _member_reason(cell: Any, dtype: np.dtype[Any], training: bool) -> str | Non
 
 
 def _is_altered(cell: Layer) -> bool:
-    return cell.activity_regularizer is not None or "call" in vars(cell)
+    attributes = vars(cell)
+    return not (attributes["activity_regularizer"] is None and attributes.keys().isdisjoint(_METHODS))
 
 
 def _native_name(activation: Any) -> str | None:
@@ -144,7 +147,8 @@ def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         getattr(bias, "version", None),
         cell.activation,
         getattr(cell, "recurrent_activation", None),
-        "call" in vars(cell),
+        getattr(cell, "reset_after", None),
+        _is_altered(cell),
         isa,
         dtype,
     )

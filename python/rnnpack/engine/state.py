@@ -52,9 +52,7 @@ def as_list(states: Any) -> list[Any]:
 
 
 def fresh(cell: Any, batch: int, dtype: np.dtype[Any]) -> list[Any]:
-    """First states: what the cell's `get_initial_state` returns, zeros if it has none.
-
-    Floats come back in `dtype`; other dtypes the cell chose stay.
+    """First states: what the cell's `get_initial_state` returns, zeros if it has none; new arrays.
 
     Raises:
         ValueError: the cell returned states that do not fit its `state_size`.
@@ -62,19 +60,30 @@ def fresh(cell: Any, batch: int, dtype: np.dtype[Any]) -> list[Any]:
     maker = getattr(cell, "get_initial_state", None)
     if maker is None:
         return zeros(cell.state_size, batch, dtype)
-    states = as_list(maker(inputs=None, batch_size=batch, dtype=dtype))
-    arrays = nest.map_structure(np.asarray, states)
-    wanted = [(batch, *dims) for dims in shapes_of(cell.state_size)]
+    states = maker(inputs=None, batch_size=batch, dtype=dtype)
+    return made(states, f"{type(cell).__name__}.get_initial_state()", cell.state_size, batch, dtype)
+
+
+def made(states: Any, maker: str, state_size: Any, batch: int, dtype: np.dtype[Any]) -> list[Any]:
+    """Copies of the states that a `get_initial_state` returned: floats in `dtype`, other dtypes as chosen.
+
+    Raises:
+        ValueError: they do not fit `state_size`; the message names the `maker`.
+    """
+
+    def adopted(value: Any) -> Array:
+        array = np.array(value)
+        return array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+
+    arrays: list[Any] = nest.map_structure(adopted, as_list(states))
+    wanted = [(batch, *dims) for dims in shapes_of(state_size)]
     found = [array.shape for array in nest.flatten(arrays)]
     if not fits(found, wanted):
         raise ValueError(
-            f"{type(cell).__name__}.get_initial_state() returned states of shapes {found}, but `state_size` "
-            f"{cell.state_size} and batch size {batch} ask for {wanted}"
+            f"{maker} returned states of shapes {found}, but `state_size` {state_size} and batch size "
+            f"{batch} ask for {wanted}"
         )
-    result: list[Any] = nest.map_structure(
-        lambda array: array.astype(dtype, copy=False) if array.dtype.kind == "f" else array, arrays
-    )
-    return result
+    return arrays
 
 
 def fits(found: Sequence[tuple[Any, ...]], wanted: Sequence[tuple[Any, ...]]) -> bool:
@@ -110,6 +119,13 @@ def check(entries: list[Any], state_size: Any, batch: int | None) -> None:
             f"Layer has {expected} states but was passed {len(entries)} initial states: `initial_state` must "
             f"have {expected} entries, however `cell.state_size` is {state_size}"
         )
+    try:
+        nest.assert_same_structure(top_level(state_size), entries, check_types=False)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`initial_state` must nest as `cell.state_size` does, however `cell.state_size` is {state_size} "
+            f"and the shapes given are {nest.map_structure(np.shape, entries)}"
+        ) from None
     found = [tuple(array.shape) for array in nest.flatten(entries)]
     wanted = [(batch, *dims) for dims in shapes_of(state_size)]
     if not fits(found, wanted):
@@ -119,18 +135,21 @@ def check(entries: list[Any], state_size: Any, batch: int | None) -> None:
         )
 
 
-def explicit(given: Any, state_size: Any, batch: int, dtype: np.dtype[Any]) -> list[Any]:
+def explicit(given: Any, state_size: Any, batch: int | None, dtype: np.dtype[Any]) -> list[Any]:
     """Checks and casts states that a caller gives.
 
     Args:
         given: array, or list or tuple with an entry for each top-level entry of `state_size`.
         state_size: of the cell.
-        batch: batch size of the inputs.
+        batch: batch size of the inputs; None for any.
         dtype: what the layer computes in.
 
     Raises:
         ValueError: wrong number, shape or dtype.
     """
+    for leaf in nest.flatten(given):
+        if not hasattr(leaf, "__array__"):
+            raise ValueError(f"`initial_state` must hold arrays, got a {type(leaf).__name__}: pass arrays")
     entries: list[Any] = nest.map_structure(
         lambda value: cast(value, dtype, "`initial_state`"), as_list(given)
     )

@@ -1,4 +1,4 @@
-"""Rules for the call arguments of recurrent layers."""
+"""Rules for the call arguments and results of recurrent layers."""
 
 from __future__ import annotations
 
@@ -70,17 +70,23 @@ def check_symbolic(values: list[Any]) -> None:
         )
 
 
-def recurrent_input(value: Any, dtype: np.dtype[Any], autocast: bool) -> NDArray[Any]:
-    """One input of a recurrent layer as an array of the layer's dtype.
+def prepared(inputs: Any, dtype: np.dtype[Any], autocast: bool) -> Any:
+    """The inputs of a recurrent layer as arrays of the layer's dtype.
 
     Args:
-        value: array of real numbers; integers and bools are cast.
+        inputs: array of real numbers, or a nest of them; integers and bools are cast.
         dtype: the layer's compute dtype.
         autocast: False leaves floats in their own dtype.
 
     Raises:
-        ValueError: not an array of real numbers.
+        ValueError: not arrays of real numbers, or no array at all.
     """
+    if not nest.flatten(inputs):
+        raise ValueError(f"`inputs` must hold at least one array, got {inputs!r}")
+    return nest.map_structure(lambda value: _prepared_array(value, dtype, autocast), inputs)
+
+
+def _prepared_array(value: Any, dtype: np.dtype[Any], autocast: bool) -> NDArray[Any]:
     if not hasattr(value, "__array__"):
         raise ValueError(
             f"`inputs` must be an array or a tuple or dict of arrays, got {type(value).__name__}"
@@ -90,7 +96,10 @@ def recurrent_input(value: Any, dtype: np.dtype[Any], autocast: bool) -> NDArray
         raise ValueError(f"`inputs` must hold real numbers, got an array of dtype {array.dtype}")
     if array.dtype == dtype or (array.dtype.kind == "f" and not autocast):
         return array
-    return array.astype(dtype)
+    try:
+        return array.astype(dtype)
+    except (MemoryError, ValueError) as error:  # NumPy's message names neither argument nor shape
+        raise MemoryError(f"No memory for `inputs` of shape {array.shape} as {dtype}: {error}") from None
 
 
 def cell_keywords(cell: Any, training: bool, constants: Any) -> dict[str, Any]:
@@ -134,3 +143,10 @@ def sizes_of(inputs: Any, time_major: bool) -> tuple[int, int]:
             f"`inputs` must have at least one timestep, got shape {shapes[0] if len(shapes) == 1 else shapes}"
         )
     return batch, length
+
+
+def assembled(output: Any, states: list[Any], return_state: bool) -> Any:
+    """What a recurrent layer returns: a list output is spliced, a tuple output stays one item."""
+    if not return_state:
+        return output
+    return [*(output if isinstance(output, list) else [output]), *states]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +12,9 @@ import numpy as np
 from rnnpack import backend, dtypes, regularizers, symbolic
 from rnnpack.engine import nest
 from rnnpack.layers import context, masked
+from rnnpack.layers.building import all_or_nothing, build_cell, completing
 from rnnpack.layers.input_spec import InputSpec, as_shape, check_inputs, map_shapes, shapes_of
+from rnnpack.layers.recorded import states_restorer
 from rnnpack.layers.weights import WeightOwner
 
 __all__ = ["InputSpec", "Layer"]
@@ -30,9 +31,6 @@ _KEYWORDS = frozenset(
         "implementation",
     ]
 )
-# One for the process: layers can then be copied and pickled, and two layers that share a sub-layer exclude
-# each other.
-_build_lock = threading.RLock()
 
 
 class CallSignature(NamedTuple):
@@ -92,9 +90,17 @@ class Layer(WeightOwner):
         TypeError: any other keyword.
     """
 
-    _transient = frozenset({"_native_cache"})
+    _transient = frozenset({"_native_cache", "_lock"})
     input_spec: Any
     _native_cache: Any = None
+    # Whether a call has succeeded; `built` alone may still be taken back.
+    _ready = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Completes the class's own `build`."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = completing(cls.build)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -159,9 +165,9 @@ class Layer(WeightOwner):
 
     # What subclasses override.
 
+    @completing
     def build(self, input_shape: Any) -> None:
         """Creates the weights; `input_shape` is a tuple (None where unknown) or a nest of tuples."""
-        self.built = True
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs; the default returns the inputs."""
@@ -218,22 +224,40 @@ class Layer(WeightOwner):
 
         Raises:
             ValueError: the inputs do not fit `input_spec`.
+            TypeError: `call` does not take one of the keywords.
         """
-        if symbolic.any_symbolic((inputs, args, kwargs)):
-            return symbolic.call_layer(self, inputs, args, kwargs)
         signature = call_signature(self.call)
+        for name in kwargs:
+            if not (name == "training" or signature.any_keyword or signature.names(name)):
+                raise TypeError(f"{type(self).__name__}.call() got an unexpected keyword argument {name!r}")
+        if symbolic.any_symbolic((inputs, args, kwargs)):
+            with all_or_nothing(self):
+                return symbolic.call_layer(self, inputs, args, kwargs)
         mask = self._fill_mask(signature, inputs, args, kwargs)
         training = self._fill_training(signature, args, kwargs)
         inputs = self._prepare_inputs(inputs)
-        if context.depth() == 0:
-            self._clear_losses()
+        self._clear_losses()
         with context.call_scope(training):
             check_inputs(self.input_spec, inputs, self.name)
-            self._ensure_built(inputs, kwargs)
-            outputs = self.call(inputs, *args, **kwargs)
+            outputs = (self.call if self._ready else self._first_call)(inputs, *args, **kwargs)
             if self.activity_regularizer is not None:
                 self._add_activity_loss(outputs)
-        return masked.attach(outputs, self.compute_mask(inputs, mask)) if self.supports_masking else outputs
+        if not self.supports_masking or getattr(outputs, "_keras_mask", None) is not None:
+            return outputs
+        return masked.attach(outputs, self.compute_mask(inputs, mask))
+
+    def _first_call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Builds where needed and runs `call`; if either fails the layer stays as it was."""
+        with all_or_nothing(self):
+            if not self._ready:
+                build_cell(self, shapes_of(inputs))
+                outputs = self.call(inputs, *args, **kwargs)
+                # Last, as from now on other threads call without the lock.
+                self._ready = True
+                return outputs
+        # Another thread was first; its inputs have fixed what is accepted.
+        check_inputs(self.input_spec, inputs, self.name)
+        return self.call(inputs, *args, **kwargs)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         """Array-likes as arrays, floats in the compute dtype (unless `autocast` is off)."""
@@ -269,45 +293,19 @@ class Layer(WeightOwner):
             kwargs.pop("training", None)
         return training
 
-    def _check_call(self, inputs: Any, arguments: dict[str, Any]) -> None:
-        """Raises what is wrong with the arguments of `call`; runs right after the build in the first call."""
-        signature = call_signature(self.call)
-        for name in arguments:
-            if not (signature.any_keyword or signature.names(name)):
-                raise TypeError(f"{type(self).__name__}.call() got an unexpected keyword argument {name!r}")
-
-    def _ensure_built(self, inputs: Any, arguments: dict[str, Any]) -> None:
-        """Builds once, whichever thread comes first; if that fails the layer stays as it was."""
-        if self.built:
-            return
-        with _build_lock:
-            if self.built:
-                return
-            restore = self._restorer()
-            try:
-                self._build_with_weights(shapes_of(inputs))
-                self._check_call(inputs, arguments)
-            except BaseException:
-                restore()
-                raise
-
-    def _build_with_weights(self, input_shape: Any) -> None:
-        """Builds and applies the constructor's `weights`."""
-        self.build(input_shape)
-        self.built = True
-        if self._initial_weights is not None:
-            self.set_weights(self._initial_weights)
-            self._initial_weights = None
-
     def _prepare_symbolic(self, inputs: Any, arguments: dict[str, Any]) -> None:
         """Checks the inputs of a symbolic call and builds."""
         check_inputs(self.input_spec, inputs, self.name)
-        self._ensure_built(inputs, arguments)
+        build_cell(self, shapes_of(inputs))
 
     def _symbolic_outputs(self, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Symbolic arrays in the structure in which `call` returns outputs."""
         if type(self).compute_output_shape is Layer.compute_output_shape:
-            return symbolic.trial_outputs(self, inputs, args, kwargs)
+            restore = states_restorer(self._flatten_layers())
+            try:
+                return symbolic.trial_outputs(self, inputs, args, kwargs)
+            finally:
+                restore()
         shapes = self.compute_output_shape(shapes_of(inputs))
         return map_shapes(lambda shape: symbolic.SymbolicArray(shape, self.compute_dtype, self.name), shapes)
 

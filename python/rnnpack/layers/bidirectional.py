@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from rnnpack import symbolic
-from rnnpack.engine import nest, state
+from rnnpack.engine import masking, state
 from rnnpack.explain import Explanation
 from rnnpack.layers import arguments
 from rnnpack.layers.base import Layer, call_signature
+from rnnpack.layers.building import build_cell
+from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.serialization import deserialize, serialize
 
+_NEEDED = ("go_backwards", "stateful", "return_sequences", "return_state")
 MERGE_MODES = ("sum", "mul", "ave", "concat", None)
-
-
-@contextmanager
-def states_kept_on_error(layers: Iterable[Any]) -> Iterator[None]:
-    """Puts recorded states back if the body fails: several layers advance together or not at all."""
-    saved = [(layer, layer._states) for layer in layers if layer.stateful and hasattr(layer, "_states")]
-    try:
-        yield
-    except BaseException:
-        for layer, states in saved:
-            layer._states = states
-        raise
 
 
 class Bidirectional(Layer):
@@ -63,8 +52,13 @@ class Bidirectional(Layer):
     ) -> None:
         """See the class."""
         for role, given in (("layer", layer), ("backward_layer", backward_layer)):
-            if not isinstance(given, Layer) and not (role == "backward_layer" and given is None):
+            if role == "backward_layer" and given is None:
+                continue
+            if not isinstance(given, Layer):
                 raise ValueError(f"`{role}` of Bidirectional must be a Layer instance, got {given!r}")
+            missing = [name for name in _NEEDED if not hasattr(given, name)]
+            if missing:
+                raise ValueError(f"`{role}` of Bidirectional must have attributes {missing}, got {given!r}")
         if merge_mode not in MERGE_MODES:
             raise ValueError(
                 f"Invalid merge mode: `merge_mode` must be one of {MERGE_MODES}, got {merge_mode!r}"
@@ -91,12 +85,14 @@ class Bidirectional(Layer):
         self.input_spec = layer.input_spec
         self._num_constants = 0
 
+    @property
+    def _directions(self) -> tuple[Any, Any]:
+        return self.forward_layer, self.backward_layer
+
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""
-        for layer in (self.forward_layer, self.backward_layer):
-            if not layer.built:
-                layer._build_with_weights(input_shape)
-        self.built = True
+        for layer in self._directions:
+            build_cell(layer, input_shape)
 
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """Runs both directions; arguments and errors as for `RNN`."""
@@ -113,9 +109,10 @@ class Bidirectional(Layer):
             kwargs["initial_state"] = initial_state
         if constants:
             kwargs["constants"] = constants
-        outputs = super().__call__(inputs, **kwargs)
+        with states_kept_on_error(self._directions):
+            outputs = super().__call__(inputs, **kwargs)
         if constants:
-            for layer in (self, self.forward_layer, self.backward_layer):
+            for layer in (self, *self._directions):
                 layer._num_constants = len(constants)
         return outputs
 
@@ -129,19 +126,21 @@ class Bidirectional(Layer):
     ) -> Any:
         """Computes and merges both directions."""
         results = []
-        with states_kept_on_error((self.forward_layer, self.backward_layer)):
-            for layer, given in self._split(
-                {"initial_state": initial_state, "constants": constants, "mask": mask}
-            ):
-                names = call_signature(layer.call)
-                given["training"] = training
-                present = {key: value for key, value in given.items() if names.names(key)}
-                results.append(layer(inputs, **present))
+        given = {
+            "initial_state": initial_state,
+            "constants": constants,
+            "mask": mask,
+            "training": training,
+        }
+        for layer, share in self._split(given):
+            names = call_signature(layer.call)
+            results.append(layer(inputs, **{key: share[key] for key in share if names.names(key)}))
         (forward, forward_states), (backward, backward_states) = map(self._parts, results)
         if self.return_sequences:
             axis = 0 if getattr(self.forward_layer, "time_major", False) else 1
             backward = np.flip(backward, axis)
-        return self._assemble(self._merge(forward, backward), forward_states + backward_states)
+        merged = self._merge(forward, backward)
+        return arguments.assembled(merged, forward_states + backward_states, self.return_state)
 
     def _split(self, given: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
         """Each layer with its share of the call arguments."""
@@ -169,26 +168,12 @@ class Bidirectional(Layer):
         total = forward + backward
         return total / 2 if self.merge_mode == "ave" else total
 
-    def _assemble(self, output: Any, states: list[Any]) -> Any:
-        if not self.return_state:
-            return output
-        return [*(output if isinstance(output, list) else [output]), *states]
-
     def _prepare_inputs(self, inputs: Any) -> Any:
-        dtype = self._policy.compute_dtype
-        return nest.map_structure(
-            lambda value: arguments.recurrent_input(value, dtype, self.autocast), inputs
-        )
-
-    def _check_call(self, inputs: Any, given: dict[str, Any]) -> None:
-        super()._check_call(inputs, given)
-        for layer, share in self._split(given):
-            layer._check_call(inputs, {key: value for key, value in share.items() if value is not None})
+        return arguments.prepared(inputs, self._policy.compute_dtype, self.autocast)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask for sequences (twice for `merge_mode=None`), else None; and None for every state."""
-        leaves = nest.flatten(mask)
-        output_mask = leaves[0] if leaves and self.return_sequences else None
+        output_mask = masking.first_mask(mask) if self.return_sequences else None
         masks = [output_mask, output_mask] if self.merge_mode is None else [output_mask]
         if self.return_state:
             return masks + [None] * (2 * len(self.forward_layer.states))
@@ -196,14 +181,23 @@ class Bidirectional(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the merged output; with `return_state` a list: output shape(s), then all state shapes."""
-        shapes = self.forward_layer.compute_output_shape(input_shape)
-        shape, states = (shapes[0], list(shapes[1:])) if self.return_state else (shapes, [])
-        return self._assemble(self._merged_shape(tuple(shape)), states + states)
+        (forward, forward_states), (backward, backward_states) = (
+            self._parts(layer.compute_output_shape(input_shape)) for layer in self._directions
+        )
+        shape = self._merged_shape(tuple(forward), tuple(backward))
+        return arguments.assembled(shape, forward_states + backward_states, self.return_state)
 
-    def _merged_shape(self, shape: tuple[Any, ...]) -> Any:
+    def _merged_shape(self, forward: tuple[Any, ...], backward: tuple[Any, ...]) -> Any:
         if self.merge_mode is None:
-            return [shape, shape]
-        return (*shape[:-1], 2 * shape[-1]) if self.merge_mode == "concat" else shape
+            return [forward, backward]
+        if self.merge_mode == "concat":
+            return (*forward[:-1], forward[-1] + backward[-1])
+        if forward != backward:
+            raise ValueError(
+                f"merge_mode={self.merge_mode!r} needs equal outputs of both directions, got shapes "
+                f"{forward} and {backward}"
+            )
+        return forward
 
     def _prepare_symbolic(self, inputs: Any, given: dict[str, Any]) -> None:
         super()._prepare_symbolic(inputs, given)
@@ -211,17 +205,15 @@ class Bidirectional(Layer):
             layer._prepare_symbolic(inputs, share)
 
     def _symbolic_outputs(self, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        results = [
-            layer._symbolic_outputs(inputs, (), {}) for layer in (self.forward_layer, self.backward_layer)
-        ]
-        (forward, forward_states), (_, backward_states) = map(self._parts, results)
-        shapes = self._merged_shape(forward.shape)
+        results = [layer._symbolic_outputs(inputs, (), {}) for layer in self._directions]
+        (forward, forward_states), (backward, backward_states) = map(self._parts, results)
+        shapes = self._merged_shape(forward.shape, backward.shape)
         outputs = [
             symbolic.SymbolicArray(shape, forward.dtype, self.name)
             for shape in (shapes if isinstance(shapes, list) else [shapes])
         ]
         merged = outputs if self.merge_mode is None else outputs[0]
-        return self._assemble(merged, forward_states + backward_states)
+        return arguments.assembled(merged, forward_states + backward_states, self.return_state)
 
     def reset_states(self, states: Any = None) -> None:
         """Resets both layers; `states` holds the forward values, then as many backward ones.
@@ -240,7 +232,7 @@ class Bidirectional(Layer):
                     f"`states` must hold forward and as many backward states, got {len(entries)} entries"
                 )
             halves = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]
-        with states_kept_on_error((self.forward_layer, self.backward_layer)):
+        with states_kept_on_error(self._directions):
             self.forward_layer.reset_states(halves[0])
             self.backward_layer.reset_states(halves[1])
 
@@ -295,7 +287,7 @@ def _check_pair(forward: Any, backward: Any) -> None:
             f"forward_layer.go_backwards={forward.go_backwards}, "
             f"backward_layer.go_backwards={backward.go_backwards}"
         )
-    for name in ("stateful", "return_sequences", "return_state"):
+    for name in _NEEDED[1:]:
         values = getattr(forward, name), getattr(backward, name)
         if values[0] != values[1]:
             raise ValueError(

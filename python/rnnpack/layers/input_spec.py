@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnpack.engine import nest
 
@@ -59,9 +60,9 @@ class InputSpec:
             if size is not None and shape[axis] not in (size, None):
                 return f"expected axis {axis} of input shape to have value {size}, found shape={shape}"
         if self.shape is not None:
-            pairs = zip(self.shape, shape, strict=True)
-            if any(want is not None and got is not None and want != got for want, got in pairs):
-                return f"expected shape={self.shape}, found shape={shape}"
+            for want, got in zip(self.shape, shape, strict=True):
+                if want is not None and got is not None and want != got:
+                    return f"expected shape={self.shape}, found shape={shape}"
         return None
 
     def get_config(self) -> dict[str, Any]:
@@ -107,6 +108,16 @@ def check_inputs(spec: Any, inputs: Any, layer_name: str) -> None:
             )
 
 
+def surely_fits(spec: Any, array: NDArray[Any]) -> bool:
+    """Whether `spec`, in the form `[InputSpec]`, lets the one input through; False also for other forms."""
+    return (
+        type(spec) is list
+        and len(spec) == 1
+        and type(spec[0]) is InputSpec
+        and spec[0].problem(array.shape, array.dtype) is None
+    )
+
+
 def shapes_of(inputs: Any) -> Any:
     """The nest of shape tuples that belongs to a nest of arrays."""
     return nest.map_structure(lambda value: tuple(value.shape), inputs)
@@ -125,6 +136,11 @@ def is_one_shape(shape: Any) -> bool:
     return isinstance(shape, (tuple, list)) and all(
         dim is None or isinstance(dim, (int, np.integer)) for dim in shape
     )
+
+
+def without_states(shapes: Any) -> Any:
+    """The inputs' shapes, from a list of these and the shapes of states as well."""
+    return shapes[0] if isinstance(shapes, list) and not is_one_shape(shapes) else shapes
 
 
 def map_shapes(function: Any, shapes: Any) -> Any:

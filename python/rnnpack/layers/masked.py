@@ -19,6 +19,18 @@ class MaskedOutput(np.ndarray):
 
     _keras_mask: NDArray[np.bool_] | None = None
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """Results of operations are plain arrays, and scalars where they have no axes."""
+        plain = np.asarray(array)
+        return plain if plain.ndim else plain[()]
+
+
+def carrying(array: NDArray[Any], mask: Any) -> MaskedOutput:
+    """A view of the array with this mask."""
+    view = array.view(MaskedOutput)
+    view._keras_mask = mask
+    return view
+
 
 def attach(outputs: Any, masks: Any) -> Any:
     """Returns `outputs` with each mask that is not None attached to its array (as a view, no copy).
@@ -35,8 +47,7 @@ def attach(outputs: Any, masks: Any) -> Any:
         return outputs
     for index, mask in enumerate(flat_masks[: len(flat)]):
         if mask is not None and isinstance(flat[index], np.ndarray):
-            flat[index] = flat[index].view(MaskedOutput)
-            flat[index]._keras_mask = mask
+            flat[index] = carrying(flat[index], mask)
     return nest.pack_sequence_as(outputs, flat)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnpack import symbolic
+from rnnpack.layers import masked
 from rnnpack.layers.base import Layer
 
 
@@ -32,8 +33,9 @@ class Masking(Layer):
         return np.any(np.asarray(inputs) != self.mask_value, axis=-1)
 
     def call(self, inputs: Any) -> Any:
-        """The inputs with masked timesteps set to zero."""
-        return np.where(self.compute_mask(inputs)[..., np.newaxis], inputs, inputs.dtype.type(0))
+        """The inputs with masked timesteps set to zero, and their mask."""
+        mask = self.compute_mask(inputs)
+        return masked.carrying(np.where(mask[..., np.newaxis], inputs, inputs.dtype.type(0)), mask)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input shape."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from rnnpack import activations, constraints, initializers, regularizers
+from rnnpack import regularizers
 from rnnpack.cells.gru import GRUCell
 from rnnpack.cells.lstm import LSTMCell
 from rnnpack.cells.simple_rnn import SimpleRNNCell
@@ -17,38 +17,8 @@ def _cell_attribute(name: str) -> Any:
     return property(lambda layer: getattr(layer.cell, name), doc=f"`{name}` of the cell.")
 
 
-def _serialized(name: str, value: Any) -> Any:
-    """One constructor argument as a plain value."""
-    for suffix, serialize in (
-        ("activation", activations.serialize),
-        ("_initializer", initializers.serialize),
-        ("_regularizer", regularizers.serialize),
-        ("_constraint", constraints.serialize),
-    ):
-        if name.endswith(suffix):
-            return serialize(value)
-    return value
-
-
 class _CellLayer(RNN):
     """A recurrent layer with a cell of a fixed type; saved flat, with the cell's arguments as its own."""
-
-    _cell_arguments: ClassVar[tuple[str, ...]] = (
-        "units",
-        "activation",
-        "use_bias",
-        "kernel_initializer",
-        "recurrent_initializer",
-        "bias_initializer",
-        "kernel_regularizer",
-        "recurrent_regularizer",
-        "bias_regularizer",
-        "kernel_constraint",
-        "recurrent_constraint",
-        "bias_constraint",
-        "dropout",
-        "recurrent_dropout",
-    )
 
     units = _cell_attribute("units")
     activation = _cell_attribute("activation")
@@ -73,14 +43,17 @@ class _CellLayer(RNN):
     def call(  # type: ignore[override]
         self, inputs: Any, mask: Any = None, training: Any = None, initial_state: Any = None
     ) -> Any:
-        """As `RNN.call`, but these cells take no constants."""
+        """As `RNN.call`, shapes and errors included, but these cells take no constants."""
         return super().call(inputs, mask=mask, training=training, initial_state=initial_state)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as plain values."""
-        config = {name: _serialized(name, getattr(self.cell, name)) for name in self._cell_arguments}
-        config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        return {**self._flag_config(), **config}
+        activity_regularizer = regularizers.serialize(self.activity_regularizer)
+        return {
+            **self.cell.get_config(),
+            **self._flag_config(),  # name, trainable and dtype are the layer's
+            "activity_regularizer": activity_regularizer,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:  # type: ignore[override]
@@ -95,7 +68,38 @@ class _CellLayer(RNN):
 
 
 class SimpleRNN(_CellLayer):
-    """The recurrence `h = activation(x K + b + h R)`; arguments as in Keras 2.9, in its positional order."""
+    """The recurrence `h = activation(x @ kernel + bias + h @ recurrent_kernel)`.
+
+    Positional order as in Keras 2.9. Inputs are `(batch, time, features)`; for calls, results and errors see
+    `RNN`.
+
+    Args:
+        units: size of the state and of the output.
+        activation: of the step; a name, a callable or None (linear).
+        use_bias: whether there is a bias.
+        kernel_initializer: of the weights for the inputs.
+        recurrent_initializer: of the weights for the state.
+        bias_initializer: of the bias.
+        kernel_regularizer: of the weights for the inputs; its value appears in `losses`.
+        recurrent_regularizer: of the weights for the state.
+        bias_regularizer: of the bias.
+        activity_regularizer: of the output.
+        kernel_constraint: of the weights for the inputs, kept for optimizers.
+        recurrent_constraint: of the weights for the state.
+        bias_constraint: of the bias.
+        dropout: part of the inputs dropped in training.
+        recurrent_dropout: part of the state dropped in training.
+        return_sequences: see `RNN`, as for the flags that follow.
+        return_state: the output, then the final h.
+        go_backwards: process the last timestep first.
+        stateful: start where the previous call ended.
+        unroll: accepted; the numbers are the same.
+        **kwargs: `time_major`, `zero_output_for_mask`, `input_length`, and those of `Layer`.
+
+    Raises:
+        ValueError: `units` is not a positive integer, or a name is unknown.
+        TypeError: an activation that is neither name nor callable, or an unknown keyword.
+    """
 
     def __init__(
         self,
@@ -155,14 +159,41 @@ class SimpleRNN(_CellLayer):
 
 
 class LSTM(_CellLayer):
-    """Long short-term memory; arguments as in Keras 2.9, in its positional order."""
+    """Long short-term memory; the formulas are in `LSTMCell`.
 
-    _cell_arguments = (
-        *_CellLayer._cell_arguments,
-        "recurrent_activation",
-        "unit_forget_bias",
-        "implementation",
-    )
+    Positional order as in Keras 2.9. Inputs are `(batch, time, features)`; for calls, results and errors see
+    `RNN`.
+
+    Args:
+        units: size of the state and of the output.
+        activation: of the candidate and of c; a name, a callable or None (linear).
+        recurrent_activation: of the gates.
+        use_bias: whether there is a bias.
+        kernel_initializer: of the weights for the inputs.
+        recurrent_initializer: of the weights for the state.
+        bias_initializer: of the bias.
+        unit_forget_bias: start the bias of the forget gate at 1.
+        kernel_regularizer: of the weights for the inputs; its value appears in `losses`.
+        recurrent_regularizer: of the weights for the state.
+        bias_regularizer: of the bias.
+        activity_regularizer: of the output.
+        kernel_constraint: of the weights for the inputs, kept for optimizers.
+        recurrent_constraint: of the weights for the state.
+        bias_constraint: of the bias.
+        dropout: part of the inputs dropped in training.
+        recurrent_dropout: part of the state dropped in training.
+        return_sequences: see `RNN`, as for the flags that follow.
+        return_state: the output, then the final h and c.
+        go_backwards: process the last timestep first.
+        stateful: start where the previous call ended.
+        time_major: the time axis comes first.
+        unroll: accepted; the numbers are the same.
+        **kwargs: `implementation`, `zero_output_for_mask`, `input_length`, and those of `Layer`.
+
+    Raises:
+        ValueError: `units` is not a positive integer, or a name is unknown.
+        TypeError: an activation that is neither name nor callable, or an unknown keyword.
+    """
 
     recurrent_activation = _cell_attribute("recurrent_activation")
     unit_forget_bias = _cell_attribute("unit_forget_bias")
@@ -232,9 +263,41 @@ class LSTM(_CellLayer):
 
 
 class GRU(_CellLayer):
-    """Gated recurrent unit; arguments as in Keras 2.9, in its positional order."""
+    """Gated recurrent unit; the formulas are in `GRUCell`.
 
-    _cell_arguments = (*_CellLayer._cell_arguments, "recurrent_activation", "implementation", "reset_after")
+    Positional order as in Keras 2.9. Inputs are `(batch, time, features)`; for calls, results and errors see
+    `RNN`.
+
+    Args:
+        units: size of the state and of the output.
+        activation: of the candidate; a name, a callable or None (linear).
+        recurrent_activation: of the gates.
+        use_bias: whether there is a bias.
+        kernel_initializer: of the weights for the inputs.
+        recurrent_initializer: of the weights for the state.
+        bias_initializer: of the bias.
+        kernel_regularizer: of the weights for the inputs; its value appears in `losses`.
+        recurrent_regularizer: of the weights for the state.
+        bias_regularizer: of the bias.
+        activity_regularizer: of the output.
+        kernel_constraint: of the weights for the inputs, kept for optimizers.
+        recurrent_constraint: of the weights for the state.
+        bias_constraint: of the bias.
+        dropout: part of the inputs dropped in training.
+        recurrent_dropout: part of the state dropped in training.
+        return_sequences: see `RNN`, as for the flags that follow.
+        return_state: the output, then the final h.
+        go_backwards: process the last timestep first.
+        stateful: start where the previous call ended.
+        unroll: accepted; the numbers are the same.
+        time_major: the time axis comes first.
+        reset_after: apply the reset gate after the product with the recurrent kernel, not before it.
+        **kwargs: `implementation`, `zero_output_for_mask`, `input_length`, and those of `Layer`.
+
+    Raises:
+        ValueError: `units` is not a positive integer, or a name is unknown.
+        TypeError: an activation that is neither name nor callable, or an unknown keyword.
+    """
 
     recurrent_activation = _cell_attribute("recurrent_activation")
     implementation = _cell_attribute("implementation")

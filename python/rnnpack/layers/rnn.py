@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rnnpack import _core, backend, symbolic
+from rnnpack import backend, symbolic
 from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, masking, nest, plan, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, context
-from rnnpack.layers.base import Layer
-from rnnpack.layers.input_spec import InputSpec, first_shape, is_one_shape, map_shapes
+from rnnpack.layers import arguments, context, native_call
+from rnnpack.layers.base import call_signature
+from rnnpack.layers.building import build_cell
+from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
+from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.rnn_config import RNNConfig
 
 _STATEFUL_BATCH = (
@@ -39,11 +40,21 @@ class RNN(RNNConfig):
         **kwargs: `zero_output_for_mask` (sequence outputs at masked steps are zero instead of the previous
             output), `input_length`, and those of `Layer`.
 
-    Call arguments: `inputs` (an array; or a tuple or dict of arrays for cells with several inputs; or a list
-    `[inputs, *states, *constants]`), `initial_state`, `constants`, and by keyword `mask` and `training`.
+    Call arguments:
+        inputs: array `(batch, time, ...)` of real numbers; a tuple or dict of these for cells with several
+            inputs; or a list `[inputs, *states, *constants]`.
+        initial_state: array, or list with an entry (array or nest of arrays) for each top-level entry of
+            `cell.state_size`; each array `(batch, *size)`, also with `time_major`.
+        constants: array or list of arrays of any shape, handed to the cell at every step.
+        mask: by keyword; bools or numbers, `(batch, time)` or `(batch, time, 1)`, 0 where a step is masked.
+        training: by keyword; whether the cell computes in training mode.
+
+    Returns from a call: the last output `(batch, *output_size)` or all `(batch, time, *output_size)`; with
+    `return_state` a list of it and the final states, in the form of `initial_state`. All arrays are new.
 
     Raises:
         ValueError: a cell lacks `call` or `state_size`.
+        TypeError: an unknown keyword.
     """
 
     def __init__(
@@ -94,7 +105,13 @@ class RNN(RNNConfig):
 
     @states.setter
     def states(self, states: Any) -> None:
-        self._states = None if states is None else state.as_list(states)
+        if all(one is None for one in nest.flatten(states)):
+            self._states = None
+            return
+        if self.built:
+            dtype = self._policy.compute_dtype
+            states = state.explicit(states, self.cell.state_size, self._fixed_batch(), dtype)
+        self._states = nest.map_structure(np.array, state.as_list(states))
 
     @property
     def state_spec(self) -> Any:
@@ -122,7 +139,7 @@ class RNN(RNNConfig):
         batch = self._fixed_batch()
         if not batch:
             raise ValueError(_STATEFUL_BATCH)
-        if self._has_no_states():
+        if self._states is None:
             # As in Keras: values given before there are states only make the cell create its first ones.
             self._states = state.fresh(self.cell, batch, self._policy.compute_dtype)
         elif states is None:
@@ -138,12 +155,9 @@ class RNN(RNNConfig):
         size: int | None = spec.shape[1 if self.time_major else 0]
         return size
 
-    def _has_no_states(self) -> bool:
-        return self._states is None or any(array is None for array in nest.flatten(self._states))
-
     def _recorded(self, batch: int) -> list[Any]:
         """The recorded states, checked; fresh ones where there are none."""
-        if self._has_no_states():
+        if self._states is None:
             return state.fresh(self.cell, batch, self._policy.compute_dtype)
         return state.explicit(self._states, self.cell.state_size, batch, self._policy.compute_dtype)
 
@@ -160,19 +174,16 @@ class RNN(RNNConfig):
             ValueError: an input has fewer than 3 axes, or the layer is stateful and the batch size is
                 unknown.
         """
-        if isinstance(input_shape, list) and not is_one_shape(input_shape):
-            input_shape = input_shape[0]
+        input_shape = without_states(input_shape)
         step_shape = map_shapes(self._step_shape, input_shape)
         batch = first_shape(step_shape)[0]
         if self.stateful and not batch:
             raise ValueError(_STATEFUL_BATCH)
-        if isinstance(self.cell, Layer) and not self.cell.built:
-            self.cell._build_with_weights(step_shape)
+        build_cell(self.cell, step_shape)
         spec = map_shapes(self._input_spec_of, input_shape)
         self.input_spec = [spec] if isinstance(spec, InputSpec) else spec
         if self.stateful:
             self._states = state.fresh(self.cell, batch, self._policy.compute_dtype)
-        self.built = True
 
     def _step_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape without the time axis."""
@@ -202,10 +213,8 @@ class RNN(RNNConfig):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output; with `return_state` a list: output shape(s), then all state shapes, flat."""
-        if isinstance(input_shape, list) and not is_one_shape(input_shape):
-            input_shape = input_shape[0]
-        output, states = self._output_shapes(input_shape)
-        result = self._assemble(output, nest.flatten(states))
+        output, states = self._output_shapes(without_states(input_shape))
+        result = arguments.assembled(output, nest.flatten(states), self.return_state)
         return nest.map_structure(lambda shape: tuple(shape.as_list()), result)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -220,55 +229,36 @@ class RNN(RNNConfig):
 
         Raises:
             ValueError: inputs, states, mask or constants do not fit the layer; nothing has changed then.
+            TypeError: a keyword that `call` does not take.
             AssertionError: states or constants are given both in a list of inputs and by keyword.
         """
-        if type(inputs) is np.ndarray and constants is None and not kwargs:
-            outputs = self._quick_call(inputs, initial_state)
+        if type(inputs) is np.ndarray and constants is None:
+            outputs = native_call.quick(self, inputs, initial_state, kwargs)
             if outputs is not None:
                 return outputs
         inputs, initial_state, constants = arguments.split_list(
             inputs, initial_state, constants, self._num_constants
         )
         arguments.check_symbolic([initial_state or [], constants or []])
+        if symbolic.any_symbolic((inputs, constants)) and not call_signature(self.call).names("constants"):
+            constants = None  # as in Keras: ignored here, a TypeError with arrays
         if initial_state is not None:
             kwargs["initial_state"] = initial_state
         if constants:
             kwargs["constants"] = constants
-        outputs = super().__call__(inputs, **kwargs)
+        with states_kept_on_error([self]):
+            outputs = super().__call__(inputs, **kwargs)
         if constants:
             self._num_constants = len(constants)
             self.constants_spec = [InputSpec(shape=(None, *np.shape(value)[1:])) for value in constants]
         return outputs
 
-    def _quick_call(self, inputs: NDArray[Any], initial_state: Any) -> Any:
-        """The native call without ceremony for the plainest arguments; None where anything is unusual.
-
-        The binding checks the arguments; what it refuses goes the long way, which fixes it or says what is
-        wrong.
-        """
-        if not (
-            self.built and self._standard_call and not self.stateful and self.activity_regularizer is None
-        ):
-            return None
-        if initial_state is not None and not (
-            isinstance(initial_state, (list, tuple)) and type(self.cell) is not StackedRNNCells
-        ):
-            return None
-        training = context.resolve_training(None, None, backend.learning_phase())
-        cells = plan.native_cells(self.cell, self._policy.compute_dtype, training)
-        if cells is None:
-            return None
-        try:
-            return self._assemble(*self._native(cells, inputs, initial_state, None))
-        except (TypeError, ValueError):
-            return None
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Notes whether the subclass computes in its own way."""
         super().__init_subclass__(**kwargs)
-        cls._standard_call = getattr(cls.call, "__module__", "").startswith("rnnpack.layers.")
+        cls._standard = native_call.is_standard(cls)
 
-    _standard_call = True
+    _standard = True
 
     def call(
         self,
@@ -278,30 +268,45 @@ class RNN(RNNConfig):
         initial_state: Any = None,
         constants: Any = None,
     ) -> Any:
-        """Computes outputs for prepared inputs (arrays of the compute dtype); see the class."""
+        """Computes the outputs; shapes and result as in the class.
+
+        Args:
+            inputs: array of the compute dtype, or a nest of these.
+            mask: mask array, a nest of masks of which the first counts, or None.
+            training: mode of this call.
+            initial_state: first states; None for those recorded or made.
+            constants: list of arrays, or None.
+
+        Raises:
+            ValueError: shapes, numbers or dtypes of the arguments do not fit.
+        """
+        dtype, state_size = self._policy.compute_dtype, self.cell.state_size
         batch, _ = arguments.sizes_of(inputs, self.time_major)
-        keep = self._mask_of(inputs, mask)
+        rows, columns = nest.flatten(inputs)[0].shape[:2]
+        keep = masking.as_mask(mask, rows, columns, self.time_major)
+        states: Any = None
         if initial_state is not None:
-            initial_state = state.explicit(
-                initial_state, self.cell.state_size, batch, self._policy.compute_dtype
-            )
-        recorded = self._recorded(batch) if self.stateful else None
-        states = initial_state
-        # Given states count only while all recorded ones are zero.
-        if recorded is not None and (states is None or not state.all_zero(recorded)):
-            states = recorded
+            states = state.explicit(initial_state, state_size, batch, dtype)
+        if self.stateful:
+            recorded = self._recorded(batch)
+            # Given states count only while all recorded ones are zero.
+            if states is None or not state.all_zero(recorded):
+                states = recorded
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
-        cells = plan.native_cells(self.cell, self._policy.compute_dtype, bool(training))
-        if cells is not None and getattr(inputs, "dtype", None) == self._policy.compute_dtype:
-            output, final = self._native(
-                cells, inputs, None if states is None else nest.flatten(states), keep
-            )
+        cells = plan.native_cells(self.cell, dtype, bool(training))
+        if getattr(inputs, "dtype", None) != dtype:
+            cells = None
+        # The native call makes zeros by itself, which is what all cells it knows begin with.
+        if states is None and (cells is None or self._has_own_first_states()):
+            maker = f"{type(self).__name__}.get_initial_state()"
+            states = state.made(self.get_initial_state(inputs), maker, state_size, batch, dtype)
+        if cells is not None:
+            flat = None if states is None else nest.flatten(states)
+            output, final = native_call.run(self, cells, inputs, flat, keep)
         else:
             loop.reset_dropout_masks(self.cell)
-            if states is None:
-                states = state.fresh(self.cell, batch, self._policy.compute_dtype)
             output, final = loop.run(
-                loop.step_function(self.cell, self._policy.compute_dtype, keywords),
+                loop.step_function(self.cell, dtype, keywords),
                 inputs,
                 states,
                 keep,
@@ -310,62 +315,25 @@ class RNN(RNNConfig):
                 return_sequences=self.return_sequences,
                 zero_output_for_mask=self.zero_output_for_mask,
             )
-        if recorded is not None:
-            self._record(final, recorded)
-        return self._assemble(output, final)
+        return arguments.assembled(output, self._record(final), self.return_state)
 
-    def _native(self, cells: Any, inputs: Any, states: Any, mask: Any) -> tuple[Any, list[Any]]:
-        """One native call; the final states come back in the structure of `cell.state_size`."""
-        output, final = _core.run(
-            cells,
-            inputs,
-            states,
-            mask,
-            self.time_major,
-            self.go_backwards,
-            self.return_sequences,
-            self.zero_output_for_mask and self.return_sequences,
-        )
-        return output, plan.grouped(self.cell, final)
+    def _has_own_first_states(self) -> bool:
+        """Whether the class or this object replaces `get_initial_state`."""
+        return getattr(self.get_initial_state, "__func__", None) is not RNN.get_initial_state
 
-    def _mask_of(self, inputs: Any, mask: Any) -> NDArray[np.bool_] | None:
-        rows, columns = nest.flatten(inputs)[0].shape[:2]
-        return masking.as_mask(mask, rows, columns, self.time_major)
-
-    def _record(self, final: list[Any], recorded: list[Any]) -> None:
-        """Keeps copies of the final states, in the dtypes of the recorded ones."""
-        pairs = zip(nest.flatten(final), nest.flatten(recorded), strict=True)
-        copies = [np.array(array, dtype=before.dtype) for array, before in pairs]
-        self._states = nest.pack_sequence_as(final, copies)
-
-    def _assemble(self, output: Any, states: list[Any]) -> Any:
-        """What the layer returns: a list output is spliced, a tuple output stays one item."""
-        if not self.return_state:
-            return output
-        return [*(output if isinstance(output, list) else [output]), *states]
+    def _record(self, final: list[Any]) -> list[Any]:
+        """Records the final states of a stateful layer; returns what the caller may have of them."""
+        if not self.stateful:
+            return final
+        returned: list[Any] = nest.map_structure(np.array, final) if self.return_state else final
+        # The recorded states before chose the dtypes.
+        before = nest.flatten(final if self._states is None else self._states)
+        pairs = zip(nest.flatten(final), before, strict=True)
+        self._states = nest.pack_sequence_as(final, [new.astype(old.dtype, copy=False) for new, old in pairs])
+        return returned
 
     def _prepare_inputs(self, inputs: Any) -> Any:
-        dtype = self._policy.compute_dtype
-        return nest.map_structure(
-            lambda value: arguments.recurrent_input(value, dtype, self.autocast), inputs
-        )
-
-    def _check_call(self, inputs: Any, given: dict[str, Any]) -> None:
-        """Checks all arguments right after the first build, while it can still be undone."""
-        super()._check_call(inputs, given)
-        arguments.cell_keywords(self.cell, False, given.get("constants"))
-        initial_state = given.get("initial_state")
-        if symbolic.any_symbolic((inputs, initial_state)):
-            batch = first_shape(nest.map_structure(lambda value: tuple(value.shape), inputs))[
-                int(self.time_major)
-            ]
-            if initial_state is not None:
-                state.check(state.as_list(initial_state), self.cell.state_size, batch)
-            return
-        batch, _ = arguments.sizes_of(inputs, self.time_major)
-        self._mask_of(inputs, given.get("mask"))
-        if initial_state is not None:
-            state.explicit(initial_state, self.cell.state_size, batch, self._policy.compute_dtype)
+        return arguments.prepared(inputs, self._policy.compute_dtype, self.autocast)
 
     def _prepare_symbolic(self, inputs: Any, given: dict[str, Any]) -> None:
         time_axis = 0 if self.time_major else 1
@@ -374,14 +342,17 @@ class RNN(RNNConfig):
         ):
             raise ValueError("Cannot unroll a RNN if the time dimension is undefined")
         super()._prepare_symbolic(inputs, given)
-        self._check_call(inputs, given)
+        arguments.cell_keywords(self.cell, False, given.get("constants"))
+        if given.get("initial_state") is not None:
+            batch = first_shape(shapes_of(inputs))[1 - time_axis]
+            state.check(state.as_list(given["initial_state"]), self.cell.state_size, batch)
 
     def _symbolic_outputs(self, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        parts = self._output_shapes(nest.map_structure(lambda value: tuple(value.shape), inputs))
+        parts = self._output_shapes(shapes_of(inputs))
         output, states = nest.map_structure(
             lambda shape: symbolic.SymbolicArray(shape, self._policy.compute_dtype, self.name), parts
         )
-        return self._assemble(output, states)
+        return arguments.assembled(output, states, self.return_state)
 
     def explain(self, training: bool | None = None) -> Explanation:
         """Says whether the layer runs natively, with which kernels, and if not, why; works before the build.

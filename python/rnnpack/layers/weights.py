@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rnnpack import constraints, initializers, regularizers
 from rnnpack.dtypes import Policy
+from rnnpack.layers import context
 from rnnpack.variable import Variable
 
 _IGNORED = frozenset(
@@ -128,14 +129,13 @@ class WeightOwner:
     def _flatten_layers(self) -> list[WeightOwner]:
         """This layer and all below it, depth first, each once."""
         found: dict[int, WeightOwner] = {}
-
-        def visit(layer: WeightOwner) -> None:
+        # No inner function that names itself: it would keep the layers until the garbage collector runs.
+        pending: list[WeightOwner] = [self]
+        while pending:
+            layer = pending.pop()
             if id(layer) not in found:
                 found[id(layer)] = layer
-                for child in layer._sublayers():
-                    visit(child)
-
-        visit(self)
+                pending.extend(reversed(layer._sublayers()))
         return list(found.values())
 
     def _own(self, trainable: bool) -> Iterator[Variable]:
@@ -197,6 +197,8 @@ class WeightOwner:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces all weights; either all of them change or, with ValueError, none.
 
+        They change one after the other: a call in another thread may meanwhile see some old, some new.
+
         Args:
             weights: arrays in the order and with the shapes of `weights`; cast to the weights' dtypes.
         """
@@ -241,7 +243,8 @@ class WeightOwner:
         self._call_losses.extend(losses if isinstance(losses, (list, tuple)) else [losses])
 
     def _clear_losses(self) -> None:
-        if not WeightOwner._losses_exist:
+        """Forgets the losses of the call before, unless this call is part of an enclosing one."""
+        if not WeightOwner._losses_exist or context.depth():
             return
         for layer in self._flatten_layers():
             if layer._call_losses:
@@ -253,7 +256,10 @@ class WeightOwner:
 
         def restore() -> None:
             for layer, attributes, own_weights in saved:
-                vars(layer).clear()
-                vars(layer).update(attributes, _own_weights=own_weights)
+                present = vars(layer)
+                # In this order, so that no attribute is missing meanwhile.
+                present.update(attributes, _own_weights=own_weights)
+                for added in present.keys() - attributes.keys() - {"_lock"}:
+                    del present[added]
 
         return restore
