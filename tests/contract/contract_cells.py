@@ -1,7 +1,7 @@
 """Small cells with exact arithmetic and a plain loop to predict them, shared by the contract tests.
 
-The cells work on small integers held in floats, so the expected values are exact in every dtype and the tests compare
-with equality: a wrong step order, a leaked masked step or a blended state cannot hide in a tolerance.
+The cells work on small integers held in floats, so the expected values are exact in every dtype and the tests
+compare with equality: a wrong step order, a leaked masked step or a blended state cannot hide in a tolerance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DoublingCell:
 
 
 class TwoStateCell:
-    """Not a Layer. Two states of different width: a running sum and a step counter; the output is the sum times two."""
+    """Not a Layer. Two states of different width, a sum and a counter; the output is twice the sum."""
 
     def __init__(self, units=3, counter=2):
         """Remember both widths."""

@@ -1,4 +1,4 @@
-"""Bridge from a built rnnpack layer to the float64 oracle and back: same weights, same flags, derived bounds."""
+"""Bridge from a built layer to the float64 oracle and back: same weights, same flags, derived bounds."""
 
 from __future__ import annotations
 

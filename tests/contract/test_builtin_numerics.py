@@ -25,7 +25,7 @@ GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
 
 
 def make(kind, path, units=U, dtype="float32", **kwargs):
-    """A layer of the given kind: the layer class, RNN around the cell, or RNN around a subclass of the cell."""
+    """A layer of the given kind: the layer class, RNN around the cell, or RNN around a subclass of it."""
     layer, cell, extra = CELLS[kind]
     cell_kwargs = {k: kwargs.pop(k) for k in list(kwargs) if k not in ("return_sequences", "return_state")}
     if path == "layer":
@@ -65,7 +65,7 @@ def test_numbers_with_every_activation(kind, path, activation):
         kwargs["recurrent_activation"] = "hard_sigmoid"
     layer = make(kind, path, dtype="float64", **kwargs)
     x = normal(B, T, F, dtype="float64")
-    randomise(layer, x.shape, scale=0.3)
+    randomise(layer, x.shape, scale=0.1)  # exponentials of exponentials must stay finite
     assert_matches(layer, layer(x), x)
 
 
@@ -73,7 +73,9 @@ def test_numbers_with_every_activation(kind, path, activation):
 @pytest.mark.parametrize("path", ["layer", "python"])
 @pytest.mark.parametrize("recurrent_activation", [a for a in reference.ELEMENTWISE if a != "exponential"])
 def test_numbers_with_every_recurrent_activation(kind, path, recurrent_activation):
-    layer = make(kind, path, dtype="float64", recurrent_activation=recurrent_activation, return_sequences=True)
+    layer = make(
+        kind, path, dtype="float64", recurrent_activation=recurrent_activation, return_sequences=True
+    )
     x = normal(B, T, F, dtype="float64")
     randomise(layer, x.shape, scale=0.2)
     assert_matches(layer, layer(x), x)
@@ -96,7 +98,9 @@ def test_weight_shapes(kind):
     cell.build((None, F))
     bias = (2, 3 * U) if kind == "gru" else (gates * U,)
     assert [w.shape for w in cell.get_weights()] == [(F, gates * U), (U, gates * U), bias]
-    assert [w.shape for w in (cell.kernel, cell.recurrent_kernel, cell.bias)] == [w.shape for w in cell.get_weights()]
+    assert [w.shape for w in (cell.kernel, cell.recurrent_kernel, cell.bias)] == [
+        w.shape for w in cell.get_weights()
+    ]
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -199,11 +203,13 @@ def test_defaults():
 
 
 def test_default_recurrent_kernels_are_orthogonal_and_kernels_bounded():
-    """Rows of the (U, gates*U) kernel are orthonormal, because U <= gates*U; Glorot's limit is sqrt(6/(in+out))."""
+    """Rows of the (U, gates*U) kernel are orthonormal (U <= gates*U); Glorot's limit is sqrt(6/(in+out))."""
     for layer, gates in [(SimpleRNN(U), 1), (GRU(U), 3), (LSTM(U), 4)]:
         layer.build((None, None, F))
         kernel, recurrent, bias = layer.get_weights()
-        np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(U), rtol=0, atol=16 * U * np.finfo("float32").eps)
+        np.testing.assert_allclose(
+            recurrent @ recurrent.T, np.eye(U), rtol=0, atol=16 * U * np.finfo("float32").eps
+        )
         assert np.abs(kernel).max() <= np.sqrt(6 / (F + gates * U))
         assert np.unique(kernel).size > gates * U
         assert not bias[..., : bias.shape[-1] // gates].any()
@@ -226,7 +232,9 @@ def test_activations_by_name(name):
     assert activations.serialize(fn) == name
     want = reference.ACTIVATIONS[name](x)
     # 8 ulp for the approximation inside, as in tolerance.py.
-    np.testing.assert_allclose(fn(x), want, rtol=8 * np.finfo("float64").eps, atol=8 * np.finfo("float64").eps)
+    np.testing.assert_allclose(
+        fn(x), want, rtol=8 * np.finfo("float64").eps, atol=8 * np.finfo("float64").eps
+    )
     for make_cell in (SimpleRNNCell, LSTMCell, GRUCell):
         assert make_cell(3, activation=name).activation is fn
     assert LSTMCell(3, recurrent_activation=name).recurrent_activation is fn
@@ -331,7 +339,9 @@ def test_a_cell_used_directly_agrees_with_its_layer(kind):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize(("batch", "steps", "features", "units"), [(1, 1, 1, 1), (1, 3, 2, 33), (5, 2, 17, 16), (9, 4, 1, 8)])
+@pytest.mark.parametrize(
+    ("batch", "steps", "features", "units"), [(1, 1, 1, 1), (1, 3, 2, 33), (5, 2, 17, 16), (9, 4, 1, 8)]
+)
 def test_odd_sizes(kind, batch, steps, features, units):
     for dtype in ("float32", "float64"):
         layer = make(kind, "layer", units=units, dtype=dtype, return_sequences=True, return_state=True)

@@ -78,7 +78,9 @@ class PairCell:
         return h, [h]
 
 
-@pytest.mark.parametrize("nest", [lambda a, b: (a, b), Pair, lambda a, b: {"a": a, "b": b}], ids=["tuple", "named", "dict"])
+@pytest.mark.parametrize(
+    "nest", [lambda a, b: (a, b), Pair, lambda a, b: {"a": a, "b": b}], ids=["tuple", "named", "dict"]
+)
 def test_nested_inputs_are_tuples_namedtuples_and_dicts(nest):
     a, b = integers(2, 3, 4), integers(2, 3, 5, seed=1)
     joined = a.sum(-1, keepdims=True) + 10 * b.sum(-1, keepdims=True)
@@ -105,7 +107,12 @@ def test_deeply_nested_inputs_work():
 
         def call(self, inputs, states):
             (a, b), c = inputs["left"], inputs["right"]
-            h = states[0] + a.sum(-1, keepdims=True) + b.sum(-1, keepdims=True) * 10 + c.sum(-1, keepdims=True) * 100
+            h = (
+                states[0]
+                + a.sum(-1, keepdims=True)
+                + b.sum(-1, keepdims=True) * 10
+                + c.sum(-1, keepdims=True) * 100
+            )
             return h, [h]
 
     a, b, c = integers(2, 3, 4), integers(2, 3, 5, seed=1), integers(2, 3, 1, seed=2)
@@ -267,7 +274,9 @@ def masked_input():
     return x, rnnpack.Masking()(x), mask
 
 
-@pytest.mark.parametrize("make", [lambda: LSTM(3), lambda: GRU(3), lambda: SimpleRNN(3), lambda: RNN(LSTMCell(3))])
+@pytest.mark.parametrize(
+    "make", [lambda: LSTM(3), lambda: GRU(3), lambda: SimpleRNN(3), lambda: RNN(LSTMCell(3))]
+)
 def test_implicit_mask_of_the_input_is_used(make):
     x, carrying, mask = masked_input()
     layer = make()
@@ -332,6 +341,10 @@ def test_keyword_and_positional_arguments_mean_the_same():
     x, h = normal(2, 3, 4), normal(2, 3, seed=1)
     mask = np.array([[1, 1, 0], [1, 0, 1]], bool)
     layer = RNN(GRUCell(3))
-    results = [layer(x, h, mask=mask), layer(x, initial_state=h, mask=mask), layer(inputs=x, initial_state=[h], mask=mask)]
+    results = [
+        layer(x, h, mask=mask),
+        layer(x, initial_state=h, mask=mask),
+        layer(inputs=x, initial_state=[h], mask=mask),
+    ]
     for a, b in itertools.pairwise(results):
         np.testing.assert_array_equal(a, b)

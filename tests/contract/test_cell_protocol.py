@@ -10,15 +10,10 @@ from contract_cells import DoublingCell, LayerCell, TwoStateCell, doubling, inte
 
 import rnnpack
 from rnnpack import (
-    GRU,
-    LSTM,
     RNN,
     AbstractRNNCell,
     GRUCell,
     LSTMCell,
-    SimpleRNNCell,
-    StackedRNNCells,
-    TensorShape,
 )
 
 States = namedtuple("States", ["s1", "s2"])
@@ -108,22 +103,6 @@ def test_cells_marked_as_tf_rnn_cells_get_a_tuple_when_there_are_two_states():
     np.testing.assert_array_equal(RNN(Cell())(x), RNN(TwoStateCell())(x))
 
 
-@pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize("pack", [lambda h: [h], lambda h: (h,), lambda h: h], ids=["list", "tuple", "bare"])
-def test_new_states_may_be_a_list_a_tuple_or_a_bare_array(pack, unroll):
-    class Cell(DoublingCell):
-        def call(self, inputs, states):
-            output, (h,) = super().call(inputs, states)
-            return output, pack(h)
-
-    x, h0 = integers(2, 3, 4), integers(2, 3, seed=1)
-    mask = np.array([[1, 0, 1], [0, 1, 1]], bool)
-    y, state = RNN(Cell(), return_state=True, unroll=unroll)(x, initial_state=h0, mask=mask)
-    _, last, want = doubling(x, h0, mask)
-    np.testing.assert_array_equal(y, last)
-    np.testing.assert_array_equal(state, want)
-
-
 def test_abstract_cell_may_return_output_and_output():
     class Cell(AbstractRNNCell):
         def __init__(self, units, **kwargs):
@@ -139,7 +118,9 @@ def test_abstract_cell_may_return_output_and_output():
             return self.units
 
         def build(self, input_shape):
-            self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="ones", name="kernel")
+            self.kernel = self.add_weight(
+                shape=(input_shape[-1], self.units), initializer="ones", name="kernel"
+            )
             self.built = True
 
         def call(self, inputs, states):
@@ -152,111 +133,6 @@ def test_abstract_cell_may_return_output_and_output():
     np.testing.assert_array_equal(state, y)
     stacked = RNN([Cell(3), Cell(2)], return_state=True)(x)
     assert [np.shape(a) for a in stacked] == [(2, 2), (2, 3), (2, 2)]
-
-
-def test_cell_may_return_a_namedtuple_where_the_state_was_a_tuple():
-    class Cell:
-        state_size = (3, 2)
-        output_size = 3
-
-        def call(self, inputs, states):
-            assert type(states) is tuple
-            output, new = TwoStateCell().call(inputs, states)
-            return output, States(*new)
-
-    x = integers(2, 3, 4)
-    for mask in (None, np.array([[1, 0, 1], [0, 1, 1]], bool)):
-        got = RNN(Cell(), return_state=True)(x, mask=mask)
-        want = RNN(TwoStateCell(), return_state=True)(x, mask=mask)
-        for a, b in zip(got, want, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("wrap", [list, tuple, lambda s: States(*s)], ids=["list", "tuple", "namedtuple"])
-def test_a_list_of_ints_is_several_states_never_one_shape(wrap):
-    class Cell(TwoStateCell):
-        def __init__(self):
-            super().__init__()
-            self.state_size = wrap([3, 2])
-
-    y, first, second = RNN(Cell(), return_state=True)(integers(4, 5, 6))
-    assert (y.shape, first.shape, second.shape) == ((4, 3), (4, 3), (4, 2))
-
-
-class AsList:
-    """A shape in the way other packages spell one."""
-
-    def __init__(self, dims):
-        self._dims = list(dims)
-
-    def as_list(self):
-        return list(self._dims)
-
-
-@pytest.mark.parametrize("shape", [TensorShape((2, 3)), AsList((2, 3))], ids=["TensorShape", "as_list"])
-@pytest.mark.parametrize("unroll", [False, True])
-def test_a_tensor_shape_is_one_high_dimensional_state(shape, unroll):
-    class Cell:
-        state_size = shape
-        output_size = shape
-
-        def call(self, inputs, states):
-            assert len(states) == 1
-            h = states[0] * 2 + inputs
-            return h, [h]
-
-    x = integers(2, 3, 2, 3)
-    mask = np.array([[1, 0, 1], [0, 1, 1]], bool)
-    y, state = RNN(Cell(), return_state=True, unroll=unroll)(x, mask=mask)
-    want = np.zeros((2, 2, 3), "float32")
-    for t in range(3):
-        want = np.where(mask[:, t, None, None], 2 * want + x[:, t], want)
-    np.testing.assert_array_equal(y, want)
-    np.testing.assert_array_equal(state, want)
-
-
-def test_several_high_dimensional_states():
-    class Cell:
-        state_size = [TensorShape((2, 3)), TensorShape((4,)), 5]
-        output_size = TensorShape((2, 3))
-
-        def call(self, inputs, states):
-            return states[0] + 1, [states[0] + 1, states[1] + 2, states[2] + 3]
-
-    y, *states = RNN(Cell(), return_state=True)(integers(2, 3, 7))
-    assert [s.shape for s in states] == [(2, 2, 3), (2, 4), (2, 5)]
-    assert [float(np.asarray(s).flat[0]) for s in states] == [3, 6, 9]
-    np.testing.assert_array_equal(y, states[0])
-
-
-@pytest.mark.parametrize("unroll", [False, True])
-def test_stateless_cells_are_legal(unroll):
-    class Cell(rnnpack.Layer):
-        def __init__(self):
-            self.state_size = ((), [], ())
-            self.output_size = None
-            super().__init__()
-
-        def build(self, input_shape):
-            self.output_size = input_shape[-1]
-
-        def call(self, inputs, states):
-            return inputs, states
-
-    x = integers(2, 3, 4)
-    layer = RNN(Cell(), return_state=True, unroll=unroll)
-    assert len(layer.states) == 3
-    y, *states = layer(x)
-    np.testing.assert_array_equal(y, x[:, -1])
-    assert [len(s) for s in states] == [0, 0, 0]
-
-
-def test_state_size_is_read_again_on_every_use():
-    cell = DoublingCell(3)
-    layer = RNN(cell, return_state=True)
-    assert layer(integers(2, 3, 4))[1].shape == (2, 3)
-    cell.state_size = cell.units = 5
-    assert layer(integers(2, 3, 4))[1].shape == (2, 5)
 
 
 def test_a_double_star_parameter_is_not_a_request_for_training():
@@ -383,100 +259,6 @@ def test_actual_outputs_are_not_checked_against_output_size():
     np.testing.assert_array_equal(RNN(Cell(), return_sequences=True)(x), doubling(x)[0])
 
 
-def test_get_initial_state_is_called_with_keywords_and_without_inputs():
-    seen = []
-
-    class Cell(DoublingCell):
-        def get_initial_state(self, *args, **kwargs):
-            seen.append((args, kwargs))
-            return np.ones((kwargs["batch_size"], 3), "float32")
-
-    x = integers(2, 3, 4)
-    np.testing.assert_array_equal(RNN(Cell())(x), doubling(x, np.ones((2, 3), "float32"))[1])
-    for args, kwargs in seen:
-        assert args == ()
-        assert set(kwargs) == {"inputs", "batch_size", "dtype"}
-        assert kwargs["inputs"] is None
-        assert kwargs["batch_size"] == 2
-        assert np.dtype(kwargs["dtype"]) == np.float32
-    assert seen
-
-
-def test_get_initial_state_is_given_the_dtype_of_the_cast_inputs():
-    seen = []
-
-    class Cell(DoublingCell):
-        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
-            seen.append(np.dtype(dtype))
-            return np.zeros((batch_size, 3), dtype)
-
-    RNN(Cell())(integers(2, 3, 4, dtype="float64"))
-    RNN(Cell(), dtype="float64")(integers(2, 3, 4))
-    assert set(seen[:1]) == {np.dtype("float32")}
-    assert seen[-1] == np.dtype("float64")
-
-
-def test_get_initial_state_batch_size_under_time_major():
-    seen = []
-
-    class Cell(DoublingCell):
-        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
-            seen.append(batch_size)
-            return np.zeros((batch_size, 3), dtype)
-
-    RNN(Cell(), time_major=True)(integers(5, 2, 4))
-    assert set(seen) == {2}
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_without_get_initial_state_the_states_are_zeros_in_the_layer_dtype(dtype):
-    seen = []
-
-    class Cell(TwoStateCell):
-        def call(self, inputs, states):
-            seen.append([(s.shape, s.dtype, float(abs(s).sum())) for s in states])
-            return super().call(inputs, states)
-
-    RNN(Cell(), dtype=dtype)(integers(2, 3, 4))
-    assert seen[0] == [((2, 3), np.dtype(dtype), 0.0), ((2, 2), np.dtype(dtype), 0.0)]
-
-
-@pytest.mark.parametrize("pack", [lambda a, b: States(a, b), lambda a, b: (a, b), lambda a, b: [a, b]])
-def test_get_initial_state_may_return_any_sequence_of_non_zero_arrays(pack):
-    class Cell(TwoStateCell):
-        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
-            return pack(np.full((batch_size, 3), 5, dtype), np.full((batch_size, 2), 7, dtype))
-
-    x = integers(2, 3, 4)
-    _, total, count = RNN(Cell(), return_state=True)(x)
-    np.testing.assert_array_equal(total, 5 + x.sum((1, 2))[:, None].repeat(3, 1))
-    np.testing.assert_array_equal(count, np.full((2, 2), 10))
-
-
-def test_layer_get_initial_state_wraps_one_array_in_a_list():
-    x = integers(2, 3, 4)
-    for layer, widths in [(RNN(DoublingCell()), [3]), (RNN(TwoStateCell()), [3, 2]), (LSTM(3), [3, 3]), (GRU(3), [3])]:
-        states = layer.get_initial_state(x)
-        assert isinstance(states, list)
-        assert [np.shape(s) for s in states] == [(2, w) for w in widths]
-        assert all(not np.asarray(s).any() for s in states)
-
-
-@pytest.mark.parametrize("cell", [LSTMCell(3), GRUCell(3), SimpleRNNCell(3), StackedRNNCells([GRUCell(3)])])
-@pytest.mark.parametrize("kwargs", [{}, {"batch_size": 2}, {"dtype": "float32"}], ids=str)
-def test_get_initial_state_helper_needs_inputs_or_both_batch_size_and_dtype(cell, kwargs):
-    with pytest.raises(ValueError, match="batch_size and dtype cannot be None"):
-        cell.get_initial_state(**kwargs)
-
-
-def test_get_initial_state_inputs_override_batch_size_and_dtype():
-    h = GRUCell(3).get_initial_state(inputs=np.zeros((5, 4), "float64"), batch_size=2, dtype="float32")
-    assert (h.shape, h.dtype) == ((5, 3), np.dtype("float64"))
-    h, c = LSTMCell(3).get_initial_state(batch_size=2, dtype="float32")
-    assert h.shape == c.shape == (2, 3)
-    assert h.dtype == c.dtype == np.float32
-
-
 def test_a_layer_cell_is_built_once_with_the_shape_of_one_step():
     shapes = []
 
@@ -562,7 +344,9 @@ def test_sub_layers_of_a_cell_are_built_on_their_first_call_and_tracked():
     assert [w.shape for w in layer.get_weights()] == [(4,)]
 
 
-@pytest.mark.parametrize("mask", [None, np.array([[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]], bool)], ids=["no mask", "mask"])
+@pytest.mark.parametrize(
+    "mask", [None, np.array([[0, 0, 0, 1, 0], [0, 1, 0, 0, 0]], bool)], ids=["no mask", "mask"]
+)
 @pytest.mark.parametrize("unroll", [False, True])
 def test_a_custom_cell_is_called_exactly_once_a_timestep(mask, unroll):
     cell = DoublingCell()
@@ -587,16 +371,6 @@ def test_cell_sees_the_steps_in_processing_order():
     assert seen == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
 
 
-def test_state_sizes_of_the_built_in_cells():
-    assert LSTMCell(3).state_size == [3, 3]
-    assert isinstance(LSTMCell(3).state_size, list)
-    assert GRUCell(3).state_size == 3
-    assert SimpleRNNCell(3).state_size == 3
-    stack = StackedRNNCells([LSTMCell(3), GRUCell(2)]).state_size
-    assert isinstance(stack, tuple)
-    assert stack == ([3, 3], 2)
-
-
 def test_direct_use_of_the_lstm_cell():
     x, h, c = integers(2, 4), integers(2, 3, seed=1), integers(2, 3, seed=2)
     output, states = LSTMCell(3)(x, [h, c])
@@ -604,19 +378,6 @@ def test_direct_use_of_the_lstm_cell():
     assert len(states) == 2
     np.testing.assert_array_equal(output, states[0])
     assert output.shape == states[1].shape == (2, 3)
-
-
-@pytest.mark.parametrize("cell", [GRUCell, SimpleRNNCell])
-def test_direct_use_returns_the_kind_of_state_it_was_given(cell):
-    x, h = integers(2, 4), integers(2, 3, seed=1)
-    made = cell(3)
-    output, bare = made(x, h)
-    again, listed = made(x, [h])
-    assert isinstance(bare, np.ndarray)
-    assert isinstance(listed, list)
-    assert len(listed) == 1
-    for value in (bare, again, listed[0]):
-        np.testing.assert_array_equal(value, output)
 
 
 def test_inputs_given_to_the_cell_have_the_layer_dtype():
@@ -629,3 +390,88 @@ def test_inputs_given_to_the_cell_have_the_layer_dtype():
 
     RNN(Cell())(integers(2, 3, 4, dtype="float64"))
     assert set(seen) == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_cell_that_writes_into_its_states_never_reaches_the_callers_arrays(masked):
+    class Cell(DoublingCell):
+        def call(self, inputs, states):
+            output, (h,) = super().call(inputs, states)
+            states[0][...] = h
+            return output, [h]
+
+    x, h = integers(2, 3, 4), integers(2, 3, seed=1)
+    given = h.copy()
+    layer = RNN(Cell())
+    layer(x, initial_state=given, mask=np.ones((2, 3), bool) if masked else None)
+    np.testing.assert_array_equal(given, h)
+
+
+def test_a_cell_that_writes_into_its_inputs_never_changes_the_callers_array():
+    """Either the writing is refused or it reaches a copy."""
+
+    class Cell(DoublingCell):
+        def call(self, inputs, states):
+            inputs *= 2
+            return super().call(inputs, states)
+
+    x = integers(2, 3, 4)
+    before = x.copy()
+    for unroll in (False, True):
+        try:
+            y = RNN(Cell(), unroll=unroll)(x)
+        except ValueError as error:
+            assert "read-only" in str(error)
+        else:
+            np.testing.assert_array_equal(y, doubling(2 * before)[1])
+        np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("other", [(1, 3, 5), (2, 2, 5), (3, 3, 5)], ids=str)
+def test_nested_inputs_must_agree_in_batch_and_time(other):
+    class Cell(DoublingCell):
+        def call(self, inputs, states):
+            return super().call(inputs[0], states)
+
+    with pytest.raises(ValueError, match="inputs"):
+        RNN(Cell())((integers(2, 3, 4), integers(*other)))
+
+
+def test_nested_inputs_keep_their_feature_sizes_after_the_build():
+    class Cell(DoublingCell):
+        def call(self, inputs, states):
+            return super().call(inputs[0], states)
+
+    layer = RNN(Cell())
+    layer((integers(2, 3, 4), integers(2, 3, 5)))
+    with pytest.raises(ValueError, match="is incompatible with the layer: expected shape="):
+        layer((integers(2, 3, 4), integers(2, 3, 6)))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("unroll", [False, True])
+def test_a_cell_may_return_the_same_arrays_at_every_step(unroll, stacked, masked):
+    class Cell(DoublingCell):
+        output = state = None
+
+        def call(self, inputs, states):
+            output, (h,) = super().call(inputs, states)
+            if self.output is None:
+                self.output, self.state = np.empty_like(output), np.empty_like(h)
+            self.output[...], self.state[...] = output, h
+            return self.output, [self.state]
+
+    x, h = integers(2, 5, 4), integers(2, 3, seed=1)
+    mask = np.array([[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]], bool) if masked else None
+    want, last, final = doubling(x, h, mask)
+    for return_sequences, expected in ((True, want), (False, last)):
+        cell = [Cell()] if stacked else Cell()
+        layer = RNN(cell, return_sequences=return_sequences, return_state=True, unroll=unroll)
+        y, state = layer(x, initial_state=[h], mask=mask)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(state, final)
+        kept = np.array(y), np.array(state)
+        layer(x + 1)
+        np.testing.assert_array_equal(y, kept[0])
+        np.testing.assert_array_equal(state, kept[1])

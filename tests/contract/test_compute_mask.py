@@ -16,7 +16,9 @@ def x():
     return normal(2, 3, 4)
 
 
-@pytest.mark.parametrize("make", [lambda **k: LSTM(3, **k), lambda **k: RNN(DoublingCell(), **k), lambda **k: GRU(3, **k)])
+@pytest.mark.parametrize(
+    "make", [lambda **k: LSTM(3, **k), lambda **k: RNN(DoublingCell(), **k), lambda **k: GRU(3, **k)]
+)
 def test_sequences_hand_the_mask_on_unchanged_and_last_outputs_none(make):
     assert make(return_sequences=True).compute_mask(x(), MASK) is MASK
     assert make().compute_mask(x(), MASK) is None
@@ -24,7 +26,9 @@ def test_sequences_hand_the_mask_on_unchanged_and_last_outputs_none(make):
 
 
 def test_go_backwards_does_not_reverse_the_mask():
-    np.testing.assert_array_equal(GRU(3, return_sequences=True, go_backwards=True).compute_mask(x(), MASK), MASK)
+    np.testing.assert_array_equal(
+        GRU(3, return_sequences=True, go_backwards=True).compute_mask(x(), MASK), MASK
+    )
 
 
 @pytest.mark.parametrize("return_sequences", [False, True])
@@ -95,7 +99,9 @@ def test_bidirectional(return_sequences, return_state, merge_mode):
     if merge_mode is None or return_state:
         outputs = [first, first] if merge_mode is None else [first]
         assert isinstance(got, list)
-        assert [g is w for g, w in zip(got, outputs + [None] * (4 * return_state), strict=True)] == [True] * len(got)
+        assert [g is w for g, w in zip(got, outputs + [None] * (4 * return_state), strict=True)] == [
+            True
+        ] * len(got)
     else:
         assert got is first
 

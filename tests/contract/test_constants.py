@@ -116,7 +116,10 @@ def test_constants_in_a_stack_of_constant_cells():
     stack = RNN([ConstantCell(3, 5), ConstantCell(4, 5)], return_sequences=True)
     y = stack(x, constants=c)
     weights = stack.get_weights()
-    first, second = RNN(ConstantCell(3, 5), return_sequences=True), RNN(ConstantCell(4, 5), return_sequences=True)
+    first, second = (
+        RNN(ConstantCell(3, 5), return_sequences=True),
+        RNN(ConstantCell(4, 5), return_sequences=True),
+    )
     middle = first(x, constants=c)
     second(middle, constants=c)
     first.set_weights(weights[:3])

@@ -108,7 +108,9 @@ def test_zero_output_for_mask_is_a_keyword_with_default_false():
         assert layer(2, zero_output_for_mask=True).zero_output_for_mask is True
 
 
-@pytest.mark.parametrize("make", [lambda **k: RNN(GRUCell(2), **k), *[lambda _c=c, **k: _c(2, **k) for c in LAYERS]])
+@pytest.mark.parametrize(
+    "make", [lambda **k: RNN(GRUCell(2), **k), *[lambda _c=c, **k: _c(2, **k) for c in LAYERS]]
+)
 def test_unknown_keyword_is_a_type_error_with_its_name(make):
     with pytest.raises(TypeError) as caught:
         make(banana=1)
@@ -288,9 +290,20 @@ ACTIVATIONS = ["activation", "recurrent_activation"]
         ),
         (
             LSTMCell,
-            ["units", *ACTIVATIONS, "use_bias", *COMMON_TAIL, "unit_forget_bias", *REGULARIZERS, *CONSTRAINTS],
+            [
+                "units",
+                *ACTIVATIONS,
+                "use_bias",
+                *COMMON_TAIL,
+                "unit_forget_bias",
+                *REGULARIZERS,
+                *CONSTRAINTS,
+            ],
         ),
-        (GRUCell, ["units", *ACTIVATIONS, "use_bias", *COMMON_TAIL, *REGULARIZERS, *CONSTRAINTS, "reset_after"]),
+        (
+            GRUCell,
+            ["units", *ACTIVATIONS, "use_bias", *COMMON_TAIL, *REGULARIZERS, *CONSTRAINTS, "reset_after"],
+        ),
         (SimpleRNNCell, ["units", "activation", "use_bias", *COMMON_TAIL, *REGULARIZERS, *CONSTRAINTS]),
     ],
     ids=lambda v: getattr(v, "__name__", ""),

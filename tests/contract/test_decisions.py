@@ -74,12 +74,16 @@ def test_q3_reset_states_gives_zeros_also_with_a_custom_get_initial_state():
 def test_q4_no_timesteps_is_an_error_and_no_samples_are_legal(name, unroll):
     with pytest.raises(ValueError, match=r"input.*\(3, 0, 4\)"):
         LAYERS[name](unroll=unroll)(np.zeros((B, 0, F), "float32"))
-    assert LAYERS[name](unroll=unroll, return_sequences=True)(np.zeros((0, T, F), "float32")).shape == (0, T, U)
+    assert LAYERS[name](unroll=unroll, return_sequences=True)(np.zeros((0, T, F), "float32")).shape == (
+        0,
+        T,
+        U,
+    )
 
 
 @pytest.mark.parametrize("make", [LSTM, GRU, SimpleRNN])
 def test_q5_one_dropout_mask_per_call_in_the_layers_too(make):
-    """The kernel is the identity, nothing recurs: a unit is zero as long as its input is dropped, and only then."""
+    """Identity kernel, nothing recurs: a unit is zero as long as its input is dropped, and only then."""
     units, gates = 400, {LSTM: 4, GRU: 3, SimpleRNN: 1}[make]
     layer = make(units, dropout=0.5, use_bias=False, return_sequences=True)
     layer.build((None, None, units))
@@ -147,7 +151,13 @@ def test_q11_implementation_zero_computes_as_two(thing):
 
 def test_q11_implementation_zero_shares_the_dropout_mask_as_two_does():
     layer = LSTM(
-        400, activation=None, recurrent_activation=None, use_bias=False, dropout=0.5, implementation=0, return_state=True
+        400,
+        activation=None,
+        recurrent_activation=None,
+        use_bias=False,
+        dropout=0.5,
+        implementation=0,
+        return_state=True,
     )
     layer.build((None, None, 400))
     layer.set_weights([np.tile(np.eye(400), 4), np.zeros((400, 1600))])
@@ -301,7 +311,9 @@ def test_q20_a_cell_with_another_number_of_states_than_declared(count, mask, unr
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("value", [[[[1.0] * F] * T] * B, [1.0, 2.0], [[1.0, 2.0]], []], ids=["3d", "1d", "2d", "empty"])
+@pytest.mark.parametrize(
+    "value", [[[[1.0] * F] * T] * B, [1.0, 2.0], [[1.0, 2.0]], []], ids=["3d", "1d", "2d", "empty"]
+)
 def test_q21_python_lists_of_numbers_are_refused(name, value):
     with pytest.raises((TypeError, ValueError), match="array"):
         LAYERS[name]()(value)
@@ -309,7 +321,11 @@ def test_q21_python_lists_of_numbers_are_refused(name, value):
 
 def test_q22_one_text_for_the_unroll_error():
     texts = set()
-    for layer in (RNN(GRUCell(3), unroll=True, name="a"), LSTM(3, unroll=True, name="a"), GRU(3, unroll=True, name="a")):
+    for layer in (
+        RNN(GRUCell(3), unroll=True, name="a"),
+        LSTM(3, unroll=True, name="a"),
+        GRU(3, unroll=True, name="a"),
+    ):
         with pytest.raises(ValueError, match="Cannot unroll a RNN") as caught:
             layer(rnnpack.Input((None, F)))
         texts.add(str(caught.value))

@@ -1,7 +1,7 @@
 """Contract §13: dropout in training.
 
-The layers are linear with identity or zero kernels, so that each output shows the mask itself. Random masks are
-tested by what must hold for every draw; the few statistical bounds are six standard deviations wide.
+The layers are linear with identity or zero kernels, so that each output shows the mask itself. Random masks
+are tested by what must hold for every draw; the few statistical bounds are six standard deviations wide.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def test_inactive_unless_training(name, kind):
     plain(x)
     plain.set_weights(layer.get_weights())
     for kwargs in ({}, {"training": False}, {"training": None}):
-        np.testing.assert_allclose(layer(x, **kwargs), plain(x), rtol=0, atol=5 * 9 * 4 * np.finfo("float32").eps)
+        np.testing.assert_allclose(
+            layer(x, **kwargs), plain(x), rtol=0, atol=5 * 9 * 4 * np.finfo("float32").eps
+        )
         assert bits(layer(x, **kwargs)) == bits(want)
     assert bits(layer(x, training=True)) != bits(want)
 
@@ -148,7 +150,12 @@ def test_implementation_one_draws_a_mask_for_every_gate():
 def test_gru_masks_per_gate(implementation):
     """h' = (1 - z) hh with r unused: z and hh show their masks (z in {0, 2}, hh in {0, 2})."""
     layer = GRU(
-        N, activation=None, recurrent_activation=None, use_bias=False, dropout=0.5, implementation=implementation
+        N,
+        activation=None,
+        recurrent_activation=None,
+        use_bias=False,
+        dropout=0.5,
+        implementation=implementation,
     )
     layer.build((None, None, N))
     layer.set_weights([np.tile(np.eye(N), 3), np.zeros((N, 3 * N))])
@@ -235,7 +242,7 @@ def test_a_seed_makes_training_repeatable(name):
     layer(x)
     results = []
     for seed in (1, 1, 2):
-        rnnpack.random.set_seed(seed)
+        rnnpack.set_seed(seed)
         results.append(bits(layer(x, training=True)))
     assert results[0] == results[1]
     assert results[0] != results[2]
@@ -260,3 +267,45 @@ def test_explain_says_that_training_with_dropout_is_python():
     assert trained.native is False
     assert "dropout" in trained.reason
     assert LSTM(3).explain(training=True).native is True
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_custom_cell_with_the_mixin_reuses_its_mask_within_a_call_only(stacked):
+    class Cell(rnnpack.DropoutRNNCellMixin, rnnpack.Layer):
+        state_size = N
+
+        def __init__(self):
+            super().__init__()
+            self.dropout = 0.5
+            self.recurrent_dropout = 0.0
+
+        def call(self, inputs, states, training=None):
+            mask = self.get_dropout_mask_for_cell(inputs, training, count=1)
+            assert self.get_recurrent_dropout_mask_for_cell(states[0], training) is None
+            return inputs * mask, [inputs * mask]
+
+    layer = RNN([Cell()] if stacked else Cell(), return_sequences=True)
+    x = ones(1, 3, N)
+    first, second = layer(x, training=True), layer(x, training=True)
+    assert set(np.unique(first)) == {0.0, 2.0}
+    np.testing.assert_array_equal(first, np.repeat(first[:, :1], 3, axis=1))
+    assert bits(first) != bits(second)
+    np.testing.assert_array_equal(layer(x, training=False), x)
+
+
+def test_several_masks_of_the_mixin_are_independent():
+    cell = LSTMCell(N, dropout=0.5, recurrent_dropout=0.25)
+    x = ones(1, 1, N)[0]
+    masks = cell.get_dropout_mask_for_cell(x, True, count=4)
+    assert [m.shape for m in masks] == [(1, N)] * 4
+    assert len({bits(m) for m in masks}) == 4
+    again = cell.get_dropout_mask_for_cell(x, True, count=4)
+    assert [bits(m) for m in again] == [bits(m) for m in masks]
+    recurrent = cell.get_recurrent_dropout_mask_for_cell(x, True)
+    # 1 / (1 - 0.25), one rounding.
+    np.testing.assert_allclose(np.unique(recurrent), [0, 4 / 3], rtol=np.finfo("float32").eps, atol=0)
+    cell.reset_dropout_mask()
+    assert bits(cell.get_dropout_mask_for_cell(x, True, count=4)[0]) != bits(masks[0])
+    assert bits(cell.get_recurrent_dropout_mask_for_cell(x, True)) == bits(recurrent)
+    cell.reset_recurrent_dropout_mask()
+    assert bits(cell.get_recurrent_dropout_mask_for_cell(x, True)) != bits(recurrent)

@@ -86,7 +86,12 @@ def test_rnn_of_a_built_in_cell_refuses_rank_four():
 
 
 def test_unroll_with_an_unknown_number_of_timesteps_is_refused():
-    for layer in (RNN(GRUCell(3), unroll=True), LSTM(3, unroll=True), GRU(3, unroll=True), SimpleRNN(3, unroll=True)):
+    for layer in (
+        RNN(GRUCell(3), unroll=True),
+        LSTM(3, unroll=True),
+        GRU(3, unroll=True),
+        SimpleRNN(3, unroll=True),
+    ):
         with pytest.raises(ValueError, match="Cannot unroll a RNN"):
             layer(rnnpack.Input((None, 4)))
 

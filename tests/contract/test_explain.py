@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from contract_cells import DoublingCell, LayerCell, normal
+from contract_cells import DoublingCell, LayerCell, bits, normal
 
 import rnnpack
 from rnnpack import (
@@ -117,7 +117,20 @@ def test_every_element_wise_activation_is_native(name):
 
 
 def test_all_element_wise_activations_are_listed():
-    want = ["elu", "selu", "softplus", "softsign", "swish", "relu", "gelu", "tanh", "sigmoid", "exponential", "hard_sigmoid", "linear"]
+    want = [
+        "elu",
+        "selu",
+        "softplus",
+        "softsign",
+        "swish",
+        "relu",
+        "gelu",
+        "tanh",
+        "sigmoid",
+        "exponential",
+        "hard_sigmoid",
+        "linear",
+    ]
     assert sorted(f.__name__ for f in activations.NATIVE_NAMES) == sorted(want)
 
 
@@ -196,3 +209,22 @@ def test_model_layers_can_be_explained_one_by_one():
     model = rnnpack.Model(x, GRU(2)(LSTM(3, return_sequences=True)(x)))
     found = [layer.explain().kernel for layer in model.layers if hasattr(layer, "explain")]
     assert found == ["lstm", "gru"]
+
+
+def test_another_instruction_set_takes_effect_on_a_layer_that_has_run(monkeypatch):
+    """Kernels with and without FMA differ in their bits: no layer may keep weights packed for another."""
+    layer = LSTM(37, return_sequences=True)
+    x = normal(5, 9, 23)
+    layer(x)
+    fresh = {}
+    for isa in _core.available_isas():
+        monkeypatch.setenv("RNNPACK_ISA", isa)
+        twin = LSTM(37, return_sequences=True)
+        twin.build(x.shape)
+        twin.set_weights(layer.get_weights())
+        fresh[isa] = bits(twin(x))
+    if len(set(fresh.values())) == 1:
+        pytest.skip("the kernels of this machine agree bit for bit")
+    for isa, want in fresh.items():
+        monkeypatch.setenv("RNNPACK_ISA", isa)
+        assert bits(layer(x)) == want

@@ -26,7 +26,9 @@ MAKE = {
 @pytest.mark.parametrize("masked", [False, True])
 def test_go_backwards_reads_from_the_end_and_keeps_processing_order(masked, unroll):
     x, mask = integers(B, T, F), MASK if masked else None
-    y, h = RNN(DoublingCell(), return_sequences=True, return_state=True, go_backwards=True, unroll=unroll)(x, mask=mask)
+    y, h = RNN(DoublingCell(), return_sequences=True, return_state=True, go_backwards=True, unroll=unroll)(
+        x, mask=mask
+    )
     want, _, state = doubling(x, mask=mask, go_backwards=True)
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(h, state)

@@ -54,7 +54,9 @@ def test_wrong_count_on_later_calls(name):
     layer = MAKE[name]()
     layer(integers(B, T, F))
     too_many = [*states_for(name), integers(B, U)]
-    with pytest.raises(ValueError, match=f"{COUNT[name]} states but was passed {len(too_many)} initial states"):
+    with pytest.raises(
+        ValueError, match=f"{COUNT[name]} states but was passed {len(too_many)} initial states"
+    ):
         layer(integers(B, T, F), initial_state=too_many)
 
 

@@ -21,7 +21,9 @@ class MinimalRNNCell(keras.layers.Layer):
         super(MinimalRNNCell, self).__init__(**kwargs)
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="uniform", name="kernel")
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units), initializer="uniform", name="kernel"
+        )
         self.recurrent_kernel = self.add_weight(
             shape=(self.units, self.units), initializer="uniform", name="recurrent_kernel"
         )

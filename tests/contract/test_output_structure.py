@@ -122,7 +122,9 @@ def test_nested_outputs_keep_their_structure_and_obey_the_mask():
     x, mask = integers(B, T, F), np.array([[0, 1, 0, 1, 0], [1, 1, 0, 0, 1]], bool)
     for flags in ({}, {"time_major": True}):
         major = flags.get("time_major", False)
-        y = RNN(Cell(), return_sequences=True, **flags)(x.swapaxes(0, 1) if major else x, mask=mask.T if major else mask)
+        y = RNN(Cell(), return_sequences=True, **flags)(
+            x.swapaxes(0, 1) if major else x, mask=mask.T if major else mask
+        )
         want = doubling(x, mask=mask)[0]
         assert type(y) is Out
         np.testing.assert_array_equal(y.a.swapaxes(0, 1) if major else y.a, want)
@@ -145,7 +147,9 @@ def test_high_dimensional_outputs_and_states():
     y, state = RNN(Cell(), return_sequences=True, return_state=True, time_major=True)(x.swapaxes(0, 1))
     np.testing.assert_array_equal(y, x.cumsum(1).swapaxes(0, 1))
     np.testing.assert_array_equal(state, x.sum(1))
-    assert [tuple(s) for s in RNN(Cell(), return_state=True).compute_output_shape((B, T, 2, 3))] == [(B, 2, 3)] * 2
+    assert [tuple(s) for s in RNN(Cell(), return_state=True).compute_output_shape((B, T, 2, 3))] == [
+        (B, 2, 3)
+    ] * 2
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int32"])
@@ -168,7 +172,11 @@ def test_last_output_of_the_built_in_layers_is_the_final_h(make, return_sequence
 
 
 def test_outputs_and_states_do_not_share_memory():
-    for layer in (LSTM(U, return_state=True), RNN(DoublingCell(), return_state=True), GRU(U, return_state=True)):
+    for layer in (
+        LSTM(U, return_state=True),
+        RNN(DoublingCell(), return_state=True),
+        GRU(U, return_state=True),
+    ):
         arrays = layer(normal(B, T, F))
         before = [np.array(a) for a in arrays[1:]]
         np.asarray(arrays[0])[...] = 99
@@ -183,3 +191,30 @@ def test_outputs_of_two_calls_do_not_share_memory():
         want = np.array(first)
         layer(x + 1)
         np.testing.assert_array_equal(first, want)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_an_output_that_is_the_state_comes_back_as_two_arrays(unroll):
+    class Cell:
+        state_size = U
+
+        def call(self, inputs, states):
+            h = states[0] + inputs.sum(-1, keepdims=True)
+            return h, [h]
+
+    y, state = RNN(Cell(), return_state=True, unroll=unroll)(integers(B, T, F))
+    np.testing.assert_array_equal(y, state)
+    assert not np.shares_memory(y, state)
+
+
+def test_an_output_that_is_the_input_comes_back_as_a_copy():
+    class Cell:
+        state_size = ()
+        output_size = F
+
+        def call(self, inputs, states):
+            return inputs, states
+
+    x = integers(B, T, F)
+    for flags in ({}, {"return_sequences": True}):
+        assert not np.shares_memory(RNN(Cell(), **flags)(x), x)

@@ -202,3 +202,15 @@ def test_direct_use_of_a_stack():
     assert y.shape == (B, 3)
     assert [len(new), len(new[0])] == [2, 2]
     np.testing.assert_array_equal(y, new[1] if isinstance(new[1], np.ndarray) else new[1][0])
+
+
+@pytest.mark.parametrize("path", ["native", "python"])
+@pytest.mark.parametrize("wrap", [list, StackedRNNCells], ids=["list", "stack"])
+def test_a_float64_stack_computes_in_float64(wrap, path):
+    """A stack that rounds its inputs to float32 on the way is off by 1e-8, the bound is near 1e-14."""
+    own = (lambda c: c) if path == "native" else (lambda c: type("Own", (c,), {}))
+    cells = [own(LSTMCell)(5, dtype="float64"), own(GRUCell)(2, dtype="float64")]
+    layer = RNN(wrap(cells), return_sequences=True, return_state=True, dtype="float64")
+    x = normal(B, T, F, dtype="float64")
+    randomise(layer, x.shape)
+    assert_matches(layer, layer(x), x)

@@ -357,7 +357,12 @@ def test_reset_states_with_a_wrong_shape_is_refused_and_changes_nothing(name):
     layer(integers(B, T, F))
     before = flat(layer.states)
     last = len(before) - 1
-    for shape in ((B, before[last].shape[1] + 1), (B + 1, before[last].shape[1]), (1, before[last].shape[1]), (B,)):
+    for shape in (
+        (B, before[last].shape[1] + 1),
+        (B + 1, before[last].shape[1]),
+        (1, before[last].shape[1]),
+        (B,),
+    ):
         with pytest.raises(ValueError, match=rf"State {last} is incompatible with layer"):
             layer.reset_states([*[a + 1 for a in before[:-1]], np.zeros(shape, "float32")])
         assert_states(layer, before)
@@ -419,7 +424,11 @@ def test_assigned_states_are_not_written_through_to_the_callers_arrays():
 
 def test_a_model_resets_every_stateful_layer():
     x = rnnpack.Input(batch_shape=(B, T, F))
-    first, second, third = LSTM(2, stateful=True, return_sequences=True), GRU(2, return_sequences=True), GRU(3, stateful=True)
+    first, second, third = (
+        LSTM(2, stateful=True, return_sequences=True),
+        GRU(2, return_sequences=True),
+        GRU(3, stateful=True),
+    )
     model = rnnpack.Model(x, third(second(first(x))))
     data = normal(B, T, F)
     want = model(data)

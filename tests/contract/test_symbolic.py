@@ -72,7 +72,12 @@ def test_a_model_with_several_inputs_and_outputs():
 
 def test_masks_flow_through_a_model():
     x = Input((None, F))
-    layers = [Masking(), LSTM(5, return_sequences=True), Bidirectional(GRU(2, return_sequences=True)), SimpleRNN(3)]
+    layers = [
+        Masking(),
+        LSTM(5, return_sequences=True),
+        Bidirectional(GRU(2, return_sequences=True)),
+        SimpleRNN(3),
+    ]
     y = x
     for layer in layers:
         y = layer(y)
@@ -89,7 +94,9 @@ def test_predict_in_batches_equals_one_call():
     x = Input((None, F))
     model = Model(x, GRU(5)(x))
     data = normal(11, T, F)
-    np.testing.assert_allclose(model.predict(data, batch_size=4), model(data), rtol=0, atol=4 * T * 8 * np.finfo("f").eps)
+    np.testing.assert_allclose(
+        model.predict(data, batch_size=4), model(data), rtol=0, atol=4 * T * 8 * np.finfo("f").eps
+    )
     assert model.predict(data).shape == (11, 5)
 
 

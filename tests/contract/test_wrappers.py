@@ -71,7 +71,9 @@ def test_residual_in_a_layer_holds_the_output_not_the_state():
     np.testing.assert_allclose(h2, h, rtol=0, atol=4 * T * 2 * F * eps)
     held = x.copy()
     held[0, 1], held[0, 3], held[1, 0] = x[0, 0], x[0, 2], 0
-    np.testing.assert_allclose(y, plain + held, rtol=0, atol=4 * T * 2 * F * eps * max(1, float(np.abs(x).max())))
+    np.testing.assert_allclose(
+        y, plain + held, rtol=0, atol=4 * T * 2 * F * eps * max(1, float(np.abs(x).max()))
+    )
 
 
 def test_residual_fn():
@@ -125,7 +127,11 @@ def test_dropout_wrapper_draws_a_new_mask_every_step():
 
 def test_dropout_wrapper_keeps_its_mask_when_variational():
     cell = DropoutWrapper(
-        Pass(N), input_keep_prob=0.5, variational_recurrent=True, input_size=rnnpack.TensorShape((N,)), dtype="float32"
+        Pass(N),
+        input_keep_prob=0.5,
+        variational_recurrent=True,
+        input_size=rnnpack.TensorShape((N,)),
+        dtype="float32",
     )
     y = RNN(cell, return_sequences=True)(np.ones((2, 3, N), "float32"))
     assert set(np.unique(y)) == {0.0, 2.0}
@@ -208,9 +214,13 @@ def double_residual(inputs, outputs):
     return 2 * inputs + outputs
 
 
-@pytest.mark.parametrize("residual_fn", [None, double_residual, lambda i, o: 3 * i + o], ids=["none", "function", "lambda"])
+@pytest.mark.parametrize(
+    "residual_fn", [None, double_residual, lambda i, o: 3 * i + o], ids=["none", "function", "lambda"]
+)
 def test_residual_config_round_trip(residual_fn):
-    wrapper = ResidualWrapper(GRUCell(F), residual_fn=residual_fn) if residual_fn else ResidualWrapper(GRUCell(F))
+    wrapper = (
+        ResidualWrapper(GRUCell(F), residual_fn=residual_fn) if residual_fn else ResidualWrapper(GRUCell(F))
+    )
     config = wrapper.get_config()
     assert config["cell"]["class_name"] == "GRUCell"
     again = ResidualWrapper.from_config(
@@ -224,9 +234,18 @@ def test_residual_config_round_trip(residual_fn):
 
 
 def test_dropout_and_device_config_round_trip():
-    dropout = DropoutWrapper(GRUCell(3), input_keep_prob=0.5, output_keep_prob=0.75, state_keep_prob=0.25, seed=1)
+    dropout = DropoutWrapper(
+        GRUCell(3), input_keep_prob=0.5, output_keep_prob=0.75, state_keep_prob=0.25, seed=1
+    )
     config = dropout.get_config()
-    keys = ("input_keep_prob", "output_keep_prob", "state_keep_prob", "variational_recurrent", "input_size", "seed")
+    keys = (
+        "input_keep_prob",
+        "output_keep_prob",
+        "state_keep_prob",
+        "variational_recurrent",
+        "input_size",
+        "seed",
+    )
     assert [config[k] for k in keys] == [0.5, 0.75, 0.25, False, None, 1]
     assert DropoutWrapper.from_config(copy.deepcopy(config)).get_config() == config
     device = DeviceWrapper(GRUCell(3), "/cpu:0")
@@ -251,7 +270,7 @@ def test_a_seed_repeats_a_dropout_wrapper():
     x = np.ones((1, 3, N), "float32")
     results = []
     for seed in (1, 1, 2):
-        rnnpack.random.set_seed(seed)
+        rnnpack.set_seed(seed)
         results.append(bits(RNN(DropoutWrapper(Pass(N), input_keep_prob=0.5), return_sequences=True)(x)))
     assert results[0] == results[1]
     assert results[0] != results[2]

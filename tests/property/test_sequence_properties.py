@@ -1,7 +1,7 @@
-"""Random layers on random sequences: against the oracle, the native path against the Python loop, and invariants.
+"""Random layers on random sequences: against the oracle, native path against Python loop, and invariants.
 
-Sizes go from 1 to 70 units, so that every remainder of every vector width occurs; inputs and states come with random
-strides. The numbers themselves come from a seeded generator, which keeps hypothesis busy with structure.
+Sizes go from 1 to 70 units, so that every remainder of every vector width occurs; inputs and states come with
+random strides. The numbers come from a seeded generator, which keeps hypothesis busy with structure.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import reference
 import tolerance
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rnnpack import RNN, GRUCell, LSTMCell, SimpleRNNCell
 
 # `isa` and `monkeypatch` are the same for every example of a test.
 CHECKED = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 
 KINDS = {"simple_rnn": SimpleRNNCell, "lstm": LSTMCell, "gru": GRUCell, "gru_reset_before": GRUCell}
@@ -81,7 +83,7 @@ class Case:
         generator = np.random.default_rng(self.seed)
         weights = []
         for w in made.get_weights():
-            # Wide cells get small weights: the states stay of order one and the error bounds tight (MEANINGFUL).
+            # Wide cells get small weights: states stay of order one and the error bounds tight (MEANINGFUL).
             scale = 0.3 / np.sqrt(w.shape[0]) if w.ndim == 2 and w.shape[0] > 2 else 0.5
             weights.append((scale * generator.standard_normal(w.shape)).astype(self.dtype))
         made.set_weights(weights)
@@ -224,7 +226,9 @@ def assert_within(got, want, dtype):
 
 def same_bits(first, second):
     """Two results are equal bit for bit."""
-    assert [np.ascontiguousarray(a).tobytes() for a in first] == [np.ascontiguousarray(a).tobytes() for a in second]
+    assert [np.ascontiguousarray(a).tobytes() for a in first] == [
+        np.ascontiguousarray(a).tobytes() for a in second
+    ]
 
 
 @CHECKED
@@ -242,13 +246,15 @@ def test_native_layers_against_the_oracle(isa, case):
 @given(case=cases(st.sampled_from(reference.ELEMENTWISE), cells=1))
 def test_every_activation_against_the_oracle(isa, case):
     """One cell and few steps: unbounded activations may grow, and the error bound grows with them."""
-    case = dataclasses.replace(case, steps=min(case.steps, 3))
+    # Two steps of exponentials of exponentials overflow.
+    limit = 1 if case.cells[0].activation == "exponential" else 3
+    case = dataclasses.replace(case, steps=min(case.steps, limit))
     layer = case.layer()
     assert layer.explain().isa == isa
     assert_within(case.call(layer), case.oracle(layer), case.dtype)
 
 
-@settings(CHECKED, max_examples=100)
+@settings(CHECKED, max_examples=70)
 @given(case=cases())
 def test_python_loop_against_the_oracle(case):
     layer = case.layer(own=True)
@@ -316,7 +322,7 @@ def test_time_major_and_unroll_never_change_a_bit(isa, case):
     same_bits(got, other.call(other.layer()))
 
 
-@settings(CHECKED, max_examples=100)
+@settings(CHECKED, max_examples=70)
 @given(case=cases())
 def test_masked_inputs_do_not_matter(case):
     """Whatever stands at masked steps, NaN included, the result has the same bits."""
@@ -333,7 +339,7 @@ def test_masked_inputs_do_not_matter(case):
     same_bits(run(dirty), run(x))
 
 
-@settings(CHECKED, max_examples=100)
+@settings(CHECKED, max_examples=70)
 @given(case=cases())
 def test_go_backwards_equals_the_reversed_input(case):
     layer, other = case.layer(), dataclasses.replace(case, go_backwards=not case.go_backwards).layer()
@@ -347,10 +353,12 @@ def test_go_backwards_equals_the_reversed_input(case):
         same_bits(a if isinstance(a, list) else [a], b if isinstance(b, list) else [b])
 
 
-@settings(CHECKED, max_examples=100)
+@settings(CHECKED, max_examples=70)
 @given(case=cases(), cut=st.integers(1, 6))
 def test_a_stateful_layer_continues_where_the_last_call_ended(case, cut):
-    case = dataclasses.replace(case, go_backwards=False, time_major=False, with_states=False, steps=case.steps + 1)
+    case = dataclasses.replace(
+        case, go_backwards=False, time_major=False, with_states=False, steps=case.steps + 1
+    )
     cut = min(cut, case.steps - 1)
     layer = case.layer()
     x, mask, _ = case.inputs()
