@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", metavar="B,T,I,H", help="some of the shapes; default: all")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cpu", type=int, default=0, help="the processor to run on (Linux)")
-    parser.add_argument("--json", type=Path, help="where to write the results")
+    parser.add_argument(
+        "--json", type=Path, help="where to write the results; the table goes beside it, as .md"
+    )
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.cpu})
@@ -140,12 +142,19 @@ def main() -> None:
         print(f"\r{done + 1}/{len(options.cells) * len(shapes)} {cell} {shape}   ", end="", file=sys.stderr)
         results.append(compare(cell, shape, options.rounds))
     print(file=sys.stderr)
-    print(", ".join(f"{key}: {value}" for key, value in facts.items()), table(results), sep="\n\n")
-    mean = statistics.geometric_mean(r["ratio"] for r in results)
-    print(f"\ngeometric mean {mean:.2f}, smallest {min(r['ratio'] for r in results):.2f}")
+    ratios = [r["ratio"] for r in results]
+    report = "\n\n".join(
+        (
+            ", ".join(f"{key}: {value}" for key, value in facts.items()),
+            table(results),
+            f"geometric mean {statistics.geometric_mean(ratios):.2f}, smallest {min(ratios):.2f}",
+        )
+    )
+    print(report)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
+        options.json.with_suffix(".md").write_text(report + "\n")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,16 @@ namespace rnnpack::sequence {
 namespace {
 
 // Steps are taken in chunks: a cell's inputs are projected for a whole chunk, as one product that reads the input
-// weights once, before its recurrent steps consume the result. A chunk's projection should stay in a shared cache
-// (bytes), yet hold enough rows to be worth reading the weights for.
-constexpr std::size_t chunk_bytes = std::size_t{2} << 20;
-constexpr std::size_t chunk_rows = 384;
+// weights once, before its recurrent steps consume the result. Small weights stay in the second-level cache, and the
+// projection should fit in beside them; large ones come from further away, and more rows must share each reading.
+// A chunk grows until either size is reached. Chosen by measurement (Zen 4, 1 MiB of second-level cache).
+struct chunk_size {
+  std::size_t bytes;
+  std::size_t rows;
+};
+constexpr std::size_t small_weights = std::size_t{1} << 20;
+constexpr chunk_size beside_small_weights{.bytes = std::size_t{512} << 10, .rows = 256};
+constexpr chunk_size beside_large_weights{.bytes = std::size_t{4} << 20, .rows = 768};
 
 template <class T>
 class sequence_run {
@@ -64,10 +70,15 @@ class sequence_run {
 
   std::size_t chunk_steps() const {
     std::size_t widest = 1;
-    for (const packed_cell<T>* cell : cells_) widest = std::max(widest, projected_values(*cell));
+    std::size_t weights = 0;
+    for (const packed_cell<T>* cell : cells_) {
+      widest = std::max(widest, projected_values(*cell));
+      weights = std::max(weights, cell->bytes());
+    }
+    const chunk_size& wanted = weights <= small_weights ? beside_small_weights : beside_large_weights;
     const std::size_t batch = std::max<std::size_t>(args_.batch, 1);
-    const std::size_t by_bytes = chunk_bytes / checked_product(widest, sizeof(T), batch);
-    const std::size_t by_rows = (chunk_rows + batch - 1) / batch;
+    const std::size_t by_bytes = wanted.bytes / checked_product(widest, sizeof(T), batch);
+    const std::size_t by_rows = (wanted.rows + batch - 1) / batch;
     return std::clamp<std::size_t>(std::max(by_bytes, by_rows), 1, args_.timesteps);
   }
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import reference
 import tolerance
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnnpack import RNN, GRUCell, LSTMCell, SimpleRNNCell

@@ -67,7 +67,8 @@ class Bidirectional(Layer):
         forward = _recreate(layer, flip=False)
         backward = _recreate(layer, flip=True) if backward_layer is None else backward_layer
         _check_pair(forward, backward)
-        super().__init__(weights=weights, **kwargs)
+        # Each direction casts its own inputs, to its own precision.
+        super().__init__(**{"autocast": False, "weights": weights, **kwargs})
         self.layer = layer
         self.merge_mode = merge_mode
         self.forward_layer = forward
