@@ -113,7 +113,7 @@ class sequence_run {
     for (std::size_t step = 0; step < steps; ++step) {
       const std::size_t first = step_begin_[step];
       const std::size_t rows = step_begin_[step + 1] - first;
-      if (!keep_going(rows * cell.bytes())) return false;
+      if (!keep_going((rows + 1) * cell.bytes())) return false;  // a masked step takes time as well
       if (rows > 0) {
         gather(layer, begin + step, first, rows, last);
         take_step(cell, first, rows, step_begin_[steps], last && !args_.return_sequences);

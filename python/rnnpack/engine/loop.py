@@ -116,7 +116,11 @@ def run(
     Raises:
         ValueError: the cell returned outputs or states of another number or shape than before.
     """
-    views = [read_only(time_first(array, time_major, go_backwards)) for array in nest.flatten(inputs)]
+    # One copy where needed: every step is contiguous, so a cell's bits do not depend on the caller's strides.
+    views = [
+        read_only(np.ascontiguousarray(time_first(array, time_major, go_backwards)))
+        for array in nest.flatten(inputs)
+    ]
     steps: Iterable[Any] = views[0]
     if nest.is_nested(inputs):
         steps = (nest.pack_sequence_as(inputs, row) for row in zip(*views, strict=True))
