@@ -10,64 +10,48 @@
 
 namespace rnnpack {
 
+// The processor's floating-point control word and its bits that flush denormals.
+namespace fp_control {
 #if defined(__SSE2__)
+using word = unsigned;
+constexpr word flush = 0x8040;  // flush to zero, denormals are zero
+inline word read() { return _mm_getcsr(); }
+inline void write(word value) { _mm_setcsr(value); }
+#elif defined(__aarch64__)
+using word = std::uint64_t;
+constexpr word flush = word{1} << 24;
+inline word read() {
+  word value;
+  asm volatile("mrs %0, fpcr" : "=r"(value));
+  return value;
+}
+inline void write(word value) { asm volatile("msr fpcr, %0" ::"r"(value)); }
+#else
+using word = unsigned;
+constexpr word flush = 0;  // nothing known to switch
+inline word read() { return 0; }
+inline void write(word) {}
+#endif
+}  // namespace fp_control
+
 class flush_denormals {  // NOLINT(*-special-member-functions): neither copied nor moved
  public:
-  flush_denormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | flush_to_zero | denormals_are_zero); }
-  ~flush_denormals() { _mm_setcsr(saved_); }
+  flush_denormals() : saved_(fp_control::read()) { fp_control::write(saved_ | fp_control::flush); }
+  ~flush_denormals() { fp_control::write(saved_); }
   flush_denormals(const flush_denormals&) = delete;
   flush_denormals& operator=(const flush_denormals&) = delete;
 
   // Calls f in the caller's mode.
   template <class F>
   auto suspended(F f) const {
-    _mm_setcsr(saved_);
+    fp_control::write(saved_);
     const auto result = f();
-    _mm_setcsr(saved_ | flush_to_zero | denormals_are_zero);
+    fp_control::write(saved_ | fp_control::flush);
     return result;
   }
 
  private:
-  static constexpr unsigned flush_to_zero = 0x8000;
-  static constexpr unsigned denormals_are_zero = 0x0040;
-  unsigned saved_;
+  fp_control::word saved_;
 };
-#elif defined(__aarch64__)
-class flush_denormals {
- public:
-  flush_denormals() : saved_(read()) { write(saved_ | flush_to_zero); }
-  ~flush_denormals() { write(saved_); }
-  flush_denormals(const flush_denormals&) = delete;
-  flush_denormals& operator=(const flush_denormals&) = delete;
-
-  template <class F>
-  auto suspended(F f) const {
-    write(saved_);
-    const auto result = f();
-    write(saved_ | flush_to_zero);
-    return result;
-  }
-
- private:
-  static constexpr std::uint64_t flush_to_zero = std::uint64_t{1} << 24;
-  static std::uint64_t read() {
-    std::uint64_t value;
-    asm volatile("mrs %0, fpcr" : "=r"(value));
-    return value;
-  }
-  static void write(std::uint64_t value) { asm volatile("msr fpcr, %0" ::"r"(value)); }
-  std::uint64_t saved_;
-};
-#else
-class flush_denormals {
- public:
-  flush_denormals() {}
-
-  template <class F>
-  auto suspended(F f) const {
-    return f();
-  }
-};
-#endif
 
 }  // namespace rnnpack

@@ -109,11 +109,12 @@ class sequence_run {
   bool run_layer(std::size_t layer, std::size_t begin, std::size_t steps) {
     const packed_cell<T>& cell = *cells_[layer];
     const bool last = layer + 1 == cells_.size();
+    const std::size_t bytes_per_row = cell.bytes();
     project(cell, step_begin_[steps]);
     for (std::size_t step = 0; step < steps; ++step) {
       const std::size_t first = step_begin_[step];
       const std::size_t rows = step_begin_[step + 1] - first;
-      if (!keep_going((rows + 1) * cell.bytes())) return false;  // a masked step takes time as well
+      if (!keep_going((rows + 1) * bytes_per_row)) return false;  // a masked step takes time as well
       if (rows > 0) {
         gather(layer, begin + step, first, rows, last);
         take_step(cell, first, rows, step_begin_[steps], last && !args_.return_sequences);
@@ -129,7 +130,7 @@ class sequence_run {
 
   // Asks the caller, but not after every step: looking at a clock would show in short ones.
   bool keep_going(std::size_t work) {
-    constexpr std::size_t work_between_questions = std::size_t{1} << 26;  // bytes of weights times rows
+    constexpr std::size_t work_between_questions = std::size_t{1} << 26;  // rows times bytes of weights
     work_ += work;
     if (work_ < work_between_questions) return true;
     work_ = 0;

@@ -120,7 +120,6 @@ class BuiltInCell(DropoutRNNCellMixin, Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        self.built = True
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (self.gates * self.units,)

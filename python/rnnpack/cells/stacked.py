@@ -81,7 +81,6 @@ class StackedRNNCells(Layer):
             input_shape = nest.map_structure(
                 lambda size: (batch, *nest.TensorShape(size)), output_size_of(cell)
             )
-        self.built = True
 
     def call(
         self, inputs: Any, states: Any, constants: Any = None, training: Any = None, **kwargs: Any

@@ -53,7 +53,6 @@ class CellWrapper(AbstractRNNCell):
     def build(self, input_shape: Any) -> None:
         """Build the wrapped cell if it is a layer."""
         build_cell(self.cell, input_shape)
-        self.built = True
 
     def call(self, inputs: Any, states: Any, training: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         """Compute one step of the wrapped cell; arguments and result as its own."""

@@ -296,10 +296,11 @@ class RNN(RNNConfig):
         cells = plan.native_cells(self.cell, dtype, bool(training))
         if getattr(inputs, "dtype", None) != dtype:
             cells = None
-        # The native call makes zeros by itself, which is what all cells it knows begin with.
-        if states is None and (cells is None or self._has_own_first_states()):
+        if states is None and self._has_own_first_states():
             maker = f"{type(self).__name__}.get_initial_state()"
             states = state.made(self.get_initial_state(inputs), maker, state_size, batch, dtype)
+        elif states is None and cells is None:  # the native call makes zeros, as all its cells begin with
+            states = state.fresh(self.cell, batch, dtype)
         if cells is not None:
             flat = None if states is None else nest.flatten(states)
             output, final = native_call.run(self, cells, inputs, flat, keep)
