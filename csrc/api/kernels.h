@@ -13,15 +13,21 @@
 
 namespace rnnpack {
 
+// The blocks that a kernel is to compute; threads may share them out.
+struct block_range {
+  std::size_t begin;
+  std::size_t end;
+};
+
 // gx = bias + a * panels, for many rows of many timesteps at once.
 template <class T>
 struct project_args {
-  const T* const* a;  // [rows] pointers to k values each
+  const T* const* a;  // [rows] pointers to k values each; the gated kernel: [gates][rows]
   std::size_t rows;
   std::size_t k;
   const T* panels;  // [blocks][k][gates][width]
   const T* bias;    // [blocks][gates][width]
-  std::size_t blocks;
+  block_range blocks;
   T* gx;  // [blocks][rows][gates][width]
 };
 
@@ -30,14 +36,14 @@ template <class T>
 struct step_args {
   std::size_t rows;
   std::size_t k;            // length of a row of `a`: the units of the cell
-  const T* const* a;        // [rows] what is multiplied by the panels
+  const T* const* a;        // [rows] what is multiplied by the panels; the gated kernel: [gates][rows]
   const T* const* h;        // [rows] the previous state, padded to whole blocks
   T* const* c;              // [rows] second state or scratch, read and written in place, padded
   T* const* out;            // [rows] where the new state goes, padded
   T* const* y;              // [rows] where the output goes as well, exactly `k` values; may be null
   const T* panels;          // [blocks][k][gates][width]
   const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
-  std::size_t blocks;
+  block_range blocks;
   const T* gx;           // projected inputs of this step: block 0, first row
   std::size_t gx_block;  // distance in values between two blocks of gx
   activation_pair activations;
@@ -53,9 +59,12 @@ struct pass_kernels {
   int first_gate;  // in Keras' order of column blocks
   int gates;
   int width;  // units in a block
-  project_kernel<T> project;
-  step_kernel<T> step;          // tanh and sigmoid, inlined
-  step_kernel<T> step_generic;  // any activation pair
+  project_kernel<T> project = nullptr;
+  step_kernel<T> step = nullptr;          // tanh and sigmoid, inlined
+  step_kernel<T> step_generic = nullptr;  // any activation pair
+  // Each gate multiplies rows of its own, as under dropout; any activation pair.
+  project_kernel<T> project_gated = nullptr;
+  step_kernel<T> step_gated = nullptr;
 };
 
 template <class T>

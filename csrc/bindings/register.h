@@ -7,5 +7,8 @@ namespace rnnpack::bindings {
 
 void register_packed_cell(pybind11::module_& module);
 void register_run(pybind11::module_& module);
+void register_plain_call(pybind11::module_& module);
+void register_stream(pybind11::module_& module);
+void register_threads(pybind11::module_& module);
 
 }  // namespace rnnpack::bindings

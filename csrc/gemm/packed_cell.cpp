@@ -60,7 +60,7 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
                           pack_rows(bias.data(), 1, units_, gates, pass, blocks),
                           {}};
     if (!candidate_bias.empty()) {
-      const pass_kernels<T> one_gate{0, 1, pass.width, nullptr, nullptr, nullptr};
+      const pass_kernels<T> one_gate{.first_gate = 0, .gates = 1, .width = pass.width};
       packed.candidate_bias = pack_rows(candidate_bias.data(), 1, units_, 1, one_gate, blocks);
     }
     passes_.push_back(std::move(packed));

@@ -6,7 +6,7 @@
 
 namespace rnnpack::gemm {
 
-template <class V, int Vectors>
+template <class V, int Vectors, int Sources>
 struct projection {
   using T = typename V::value_type;
   static constexpr std::size_t stride = Vectors * V::lanes;  // values of one row in one block
@@ -24,7 +24,8 @@ struct projection {
 #pragma GCC unroll 8
         for (int n = 0; n < Vectors; ++n) acc[p][m][n] = V::load(args.bias + (block + p) * stride + n * V::lanes);
     const std::size_t panel = args.k * stride;
-    accumulate<V, Panels, Rows, Vectors>(acc, args.a + first, args.panels + block * panel, panel, args.k);
+    accumulate<V, Panels, Rows, Vectors, Sources>(acc, args.a + first, args.rows, args.panels + block * panel, panel,
+                                                  args.k);
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p) {
       T* to = args.gx + ((block + p) * args.rows + first) * stride;
@@ -41,13 +42,15 @@ struct projection {
   }
 };
 
-template <class V, int Vectors>
+// Sources: 1, or the number of gates for the gated kernel.
+template <class V, int Vectors, int Sources>
 void project(const project_args<typename V::value_type>& args) {
   using T = typename V::value_type;
+  using Projection = projection<V, Vectors, Sources>;
   if (args.rows == 1) {  // two panels at once, or the chains of additions would wait for each other
-    std::size_t block = 0;
-    for (; block + 1 < args.blocks; block += 2) projection<V, Vectors>{args, block}.template tile<2, 1>(0);
-    if (block < args.blocks) projection<V, Vectors>{args, block}.template tile<1, 1>(0);
+    std::size_t block = args.blocks.begin;
+    for (; block + 1 < args.blocks.end; block += 2) Projection{args, block}.template tile<2, 1>(0);
+    if (block < args.blocks.end) Projection{args, block}.template tile<1, 1>(0);
     return;
   }
   // Rows are taken in groups that stay in the second-level cache while all panels pass by.
@@ -56,8 +59,8 @@ void project(const project_args<typename V::value_type>& args) {
   const std::size_t group = fit < 64 ? 64 : fit;
   for (std::size_t begin = 0; begin < args.rows; begin += group) {
     const std::size_t end = begin + group < args.rows ? begin + group : args.rows;
-    for (std::size_t block = 0; block < args.blocks; ++block)
-      for_each_tile<max_rows<V>(Vectors)>(begin, end, projection<V, Vectors>{args, block});
+    for (std::size_t block = args.blocks.begin; block < args.blocks.end; ++block)
+      for_each_tile<max_rows<V>(Vectors)>(begin, end, Projection{args, block});
   }
 }
 

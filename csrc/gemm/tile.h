@@ -13,14 +13,17 @@ constexpr int max_rows(int vectors) {
   return fit < 1 ? 1 : (fit > 8 ? 8 : fit);
 }
 
-// acc[panel][row][vector] += a[row][k] * panels[panel][k][vector]
-template <class V, int Panels, int Rows, int Vectors>
+// acc[panel][row][vector] += a[source][row][k] * panels[panel][k][vector]. One source of rows serves all vectors, or
+// each of several an equal share of them; `rows` is the distance between two sources in `a`.
+template <class V, int Panels, int Rows, int Vectors, int Sources>
 [[gnu::always_inline]] inline void accumulate(V (&acc)[Panels][Rows][Vectors], const typename V::value_type* const* a,
-                                              const typename V::value_type* panels, std::size_t panel_size,
-                                              std::size_t depth) {
+                                              std::size_t rows, const typename V::value_type* panels,
+                                              std::size_t panel_size, std::size_t depth) {
   using T = typename V::value_type;
-  const T* row[Rows];
-  for (int m = 0; m < Rows; ++m) row[m] = a[m];
+  constexpr int share = Vectors / Sources;
+  const T* row[Rows][Sources];
+  for (int m = 0; m < Rows; ++m)
+    for (int s = 0; s < Sources; ++s) row[m][s] = a[s * rows + m];
   for (std::size_t k = 0; k < depth; ++k) {
     const T* panel = panels + k * (Vectors * V::lanes);
 #pragma GCC unroll 2
@@ -30,9 +33,12 @@ template <class V, int Panels, int Rows, int Vectors>
       for (int n = 0; n < Vectors; ++n) b[n] = V::load(panel + p * panel_size + n * V::lanes);
 #pragma GCC unroll 8
       for (int m = 0; m < Rows; ++m) {
-        const V x = V::broadcast(row[m][k]);
+#pragma GCC unroll 4
+        for (int s = 0; s < Sources; ++s) {
+          const V x = V::broadcast(row[m][s][k]);
 #pragma GCC unroll 8
-        for (int n = 0; n < Vectors; ++n) acc[p][m][n] = fma(x, b[n], acc[p][m][n]);
+          for (int n = s * share; n < (s + 1) * share; ++n) acc[p][m][n] = fma(x, b[n], acc[p][m][n]);
+        }
       }
     }
   }

@@ -16,9 +16,11 @@ constexpr pass_kernels<typename V::value_type> pass() {
   return {Cell::first_gate,
           Cell::gates,
           UnitVectors * V::lanes,
-          &gemm::project<V, Cell::gates * UnitVectors>,
-          &sequence::step<V, Cell, UnitVectors, activations::default_pair>,
-          &sequence::step<V, Cell, UnitVectors, activations::any_pair>};
+          &gemm::project<V, Cell::gates * UnitVectors, 1>,
+          &sequence::step<V, Cell, UnitVectors, 1, activations::default_pair>,
+          &sequence::step<V, Cell, UnitVectors, 1, activations::any_pair>,
+          &gemm::project<V, Cell::gates * UnitVectors, Cell::gates>,
+          &sequence::step<V, Cell, UnitVectors, Cell::gates, activations::any_pair>};
 }
 
 template <class V>

@@ -1,4 +1,4 @@
-// The time loop over a stack of cells.
+// One call: one or two directions, shared out among threads.
 #pragma once
 
 #include <span>
@@ -8,12 +8,19 @@
 
 namespace rnnpack::sequence {
 
-// Runs the whole sequence through the cells, the output of one being the input of the next. Thread safe: cells are
-// only read. Throws std::bad_alloc before anything is written; interrupted calls leave outputs undefined.
+// One direction: a stack of cells, the output of one being the input of the next, and its arguments.
 template <class T>
-status run(std::span<const packed_cell<T>* const> cells, const run_args<T>& args);
+struct direction {
+  std::span<const packed_cell<T>* const> cells;
+  run_args<T> args;
+};
 
-extern template status run<float>(std::span<const packed_cell<float>* const>, const run_args<float>&);
-extern template status run<double>(std::span<const packed_cell<double>* const>, const run_args<double>&);
+// Runs the whole sequence in every direction. Thread safe: cells are only read. Directions agree in batch, timesteps
+// and row splits. Throws std::bad_alloc before anything is written; interrupted calls leave outputs undefined.
+template <class T>
+status run(std::span<const direction<T>> directions, const interruption& question);
+
+extern template status run<float>(std::span<const direction<float>>, const interruption&);
+extern template status run<double>(std::span<const direction<double>>, const interruption&);
 
 }  // namespace rnnpack::sequence

@@ -6,7 +6,8 @@
 
 namespace rnnpack::sequence {
 
-template <class V, class Cell, int UnitVectors, class Activations>
+// Sources: 1, or the number of gates for the gated kernel.
+template <class V, class Cell, int UnitVectors, int Sources, class Activations>
 struct step_pass {
   using T = typename V::value_type;
   static constexpr int vectors = Cell::gates * UnitVectors;
@@ -64,7 +65,8 @@ struct step_pass {
     V acc[Panels][Rows][vectors];
     start<Panels, Rows>(acc, first);
     const std::size_t panel = args.k * stride;
-    gemm::accumulate<V, Panels, Rows, vectors>(acc, args.a + first, args.panels + block * panel, panel, args.k);
+    gemm::accumulate<V, Panels, Rows, vectors, Sources>(acc, args.a + first, args.rows, args.panels + block * panel,
+                                                        panel, args.k);
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 8
@@ -77,18 +79,18 @@ struct step_pass {
   }
 };
 
-template <class V, class Cell, int UnitVectors, template <class> class Pair>
+template <class V, class Cell, int UnitVectors, int Sources, template <class> class Pair>
 void step(const step_args<typename V::value_type>& args) {
   using Activations = Pair<V>;
-  using Pass = step_pass<V, Cell, UnitVectors, Activations>;
+  using Pass = step_pass<V, Cell, UnitVectors, Sources, Activations>;
   const Activations activations(args.activations);
   if (args.rows == 1) {  // two panels at once, or the chains of additions would wait for each other
-    std::size_t block = 0;
-    for (; block + 1 < args.blocks; block += 2) Pass{args, activations, block}.template tile<2, 1>(0);
-    if (block < args.blocks) Pass{args, activations, block}.template tile<1, 1>(0);
+    std::size_t block = args.blocks.begin;
+    for (; block + 1 < args.blocks.end; block += 2) Pass{args, activations, block}.template tile<2, 1>(0);
+    if (block < args.blocks.end) Pass{args, activations, block}.template tile<1, 1>(0);
     return;
   }
-  for (std::size_t block = 0; block < args.blocks; ++block)
+  for (std::size_t block = args.blocks.begin; block < args.blocks.end; ++block)
     gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, Pass{args, activations, block});
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rnnpack import _core
+
 
 def _binary(op: Callable[[Any, Any], Any]) -> Callable[[Variable, Any], Any]:
     def method(self: Variable, other: Any) -> Any:
@@ -217,6 +219,7 @@ class Variable:
         self._check_shape(array)
         self._install(array)
         self.version += 1
+        _core.touch()  # last: whoever prepared a call before this checks it again
 
     def _install(self, array: NDArray[Any]) -> None:
         """Adopt an array nobody else holds."""

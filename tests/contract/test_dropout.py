@@ -259,14 +259,10 @@ def test_dropout_goes_together_with_masks_and_states():
     np.testing.assert_array_equal(h[1], np.full(N, 7))
 
 
-def test_explain_says_that_training_with_dropout_is_python():
+def test_training_with_dropout_is_native():
     layer = LSTM(3, dropout=0.5)
     layer(normal(2, 3, 4))
-    assert layer.explain().native is True
-    trained = layer.explain(training=True)
-    assert trained.native is False
-    assert "dropout" in trained.reason
-    assert LSTM(3).explain(training=True).native is True
+    assert layer.explain(training=True).native is True
 
 
 @pytest.mark.parametrize("stacked", [False, True])

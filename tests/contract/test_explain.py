@@ -154,14 +154,11 @@ def test_flags_do_not_leave_the_native_path(make, kwargs):
     assert make(3, **kwargs).explain().native is True
 
 
-def test_training_matters_only_with_dropout():
-    assert LSTM(3).explain(training=True).native is True
-    assert LSTM(3, dropout=0.5).explain(training=False).native is True
-    for kwargs in ({"dropout": 0.5}, {"recurrent_dropout": 0.5}):
-        found = LSTM(3, **kwargs).explain(training=True)
-        assert found.native is False
-        assert "dropout" in found.reason
-    assert RNN([GRUCell(3), LSTMCell(3, dropout=0.1)]).explain(training=True).native is False
+def test_both_modes_are_native_with_and_without_dropout():
+    for kwargs in ({}, {"dropout": 0.5}, {"recurrent_dropout": 0.5}):
+        for training in (None, False, True):
+            assert LSTM(3, **kwargs).explain(training=training).native is True
+    assert RNN([GRUCell(3), LSTMCell(3, dropout=0.1)]).explain(training=True).native is True
 
 
 def test_bidirectional_covers_both_directions():

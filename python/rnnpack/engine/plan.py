@@ -28,18 +28,17 @@ def members_of(cell: Any) -> list[Any]:
     return list(cell.cells) if type(cell) is StackedRNNCells else [cell]
 
 
-def explain(cell: Any, dtype: np.dtype[Any], training: bool) -> Explanation:
+def explain(cell: Any, dtype: np.dtype[Any]) -> Explanation:
     """Says how a layer with this cell computes.
 
     Args:
         cell: of the layer, built or not.
         dtype: the layer's compute dtype.
-        training: mode of the call asked about.
 
     Raises:
         ValueError: RNNPACK_ISA names an instruction set this machine or build does not have.
     """
-    reason = reason_against(cell, dtype, training)
+    reason = reason_against(cell, dtype)
     if reason is not None:
         return Explanation(False, "python", None, dtype.name, reason)
     kernel = "+".join(_kind(member) for member in members_of(cell))
@@ -50,21 +49,21 @@ def explain(cell: Any, dtype: np.dtype[Any], training: bool) -> Explanation:
     return Explanation(True, kernel, isa, dtype.name, None)
 
 
-def native_cells(cell: Any, dtype: np.dtype[Any], training: bool) -> list[_core.PackedCell] | None:
+def native_cells(cell: Any, dtype: np.dtype[Any]) -> list[_core.PackedCell] | None:
     """Packed weights of a built cell, or of each member of a stack; None if it must run in Python.
 
     Packing happens once and again after a weight has changed; the result is kept on the cell, so that
     layers which share a cell share it.
     """
     stacked = type(cell) is StackedRNNCells
-    if (training or (stacked and _is_altered(cell))) and reason_against(cell, dtype, training) is not None:
+    if stacked and _is_altered(cell):
         return None
     isa = _isa()
     packed = []
     for member in cell.cells if stacked else (cell,):
         cached = getattr(member, "_native_cache", None)
         if cached is None or cached[0] != _stamp(member, isa, dtype):
-            if reason_against(cell, dtype, training) is not None:
+            if reason_against(cell, dtype) is not None:
                 return None
             cached = _pack(member, isa, dtype)
         packed.append(cached[1])
@@ -79,19 +78,50 @@ def grouped(cell: Any, states: list[Any]) -> list[Any]:
     return [[next(flat), next(flat)] if type(member) is LSTMCell else next(flat) for member in cell.cells]
 
 
-def reason_against(cell: Any, dtype: np.dtype[Any], training: bool) -> str | None:
+def drops(cell: Any) -> bool:
+    """Whether a native cell, or one in a stack of them, drops inputs or states in training mode."""
+    return any(member.dropout or member.recurrent_dropout for member in members_of(cell))
+
+
+def dropout_masks(cell: Any, batch: int, dtype: np.dtype[Any]) -> list[tuple[Any, Any]] | None:
+    """New dropout masks for one call of a built native cell, or of each member of a stack.
+
+    They are drawn as the Python loop draws them, so a seed gives both paths the same masks.
+
+    Args:
+        cell: of the layer.
+        batch: rows of the inputs.
+        dtype: the layer's compute dtype.
+
+    Returns:
+        A pair (masks for the inputs, masks for the states) for each member; each None or an array `(count,
+        batch, size)` with count 1 or the cell's gates. None if nothing is dropped.
+    """
+    if not drops(cell):
+        return None
+    pairs = []
+    for member in members_of(cell):
+        member.reset_dropout_mask()
+        member.reset_recurrent_dropout_mask()
+        like = (np.empty((batch, len(matrix)), dtype) for matrix in (member.kernel, member.recurrent_kernel))
+        masks = member._input_masks(next(like), True), member._state_masks(next(like), True)
+        pairs.append(tuple(None if one is None else np.stack(one) for one in masks))
+    return pairs
+
+
+def reason_against(cell: Any, dtype: np.dtype[Any]) -> str | None:
     """Why a layer with this cell cannot run natively; None if it can."""
     if dtype not in (np.float32, np.float64):
         return f"native kernels compute in float32 and float64, not in {dtype.name}"
     if type(cell) is StackedRNNCells:
         if _is_altered(cell):
             return "the stack has an activity regularizer or a replaced method"
-        found = (_member_reason(member, dtype, training) for member in cell.cells)
+        found = (_member_reason(member, dtype) for member in cell.cells)
         return next((reason for reason in found if reason is not None), None)
-    return _member_reason(cell, dtype, training)
+    return _member_reason(cell, dtype)
 
 
-def _member_reason(cell: Any, dtype: np.dtype[Any], training: bool) -> str | None:
+def _member_reason(cell: Any, dtype: np.dtype[Any]) -> str | None:
     name = type(cell).__name__
     if type(cell) not in _BUILT_IN:
         base = next((kind.__name__ for kind in (*_BUILT_IN, StackedRNNCells) if isinstance(cell, kind)), None)
@@ -104,8 +134,6 @@ def _member_reason(cell: Any, dtype: np.dtype[Any], training: bool) -> str | Non
         function = getattr(cell, role, None)
         if function is not None and _native_name(function) is None:
             return f"{role} {getattr(function, '__name__', function)!r} has no native kernel"
-    if training and (cell.dropout or cell.recurrent_dropout):
-        return "dropout in training mode runs in Python"
     weights = (cell.kernel, cell.recurrent_kernel, cell.bias) if cell.built else ()
     if not all(weight is None or isinstance(weight, Variable) for weight in weights):
         return f"a weight of cell {name} was replaced by something that is not a Variable"

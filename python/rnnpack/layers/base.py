@@ -90,7 +90,7 @@ class Layer(WeightOwner):
         TypeError: any other keyword.
     """
 
-    _transient = frozenset({"_native_cache", "_lock"})
+    _transient = frozenset({"_native_cache", "_plain_call", "_lock"})
     input_spec: Any
     _native_cache: Any = None
     # Whether a call has succeeded; `built` alone may still be taken back.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpack import _core
 from rnnpack.engine import nest
 
 Shape = tuple[Any, ...]
@@ -44,6 +45,17 @@ class InputSpec:
         rank = self.ndim if self.ndim is not None else self.max_ndim
         if self.axes and rank is not None and max(self.axes) > rank - 1:
             raise ValueError(f"Axis {max(self.axes)} is greater than the maximum allowed value: {rank - 1}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets the attribute; prepared calls check themselves again."""
+        super().__setattr__(name, value)
+        _core.touch()
+
+    def accepts_any(self, features: int) -> bool:
+        """Whether all arrays (batch, time, features) fit, of any dtype."""
+        free = self.max_ndim is None and self.min_ndim is None and self.dtype is None
+        shape_fits = self.shape is None or self.shape in ((None, None, features), (None, None, None))
+        return free and not self.axes and self.ndim in (None, 3) and shape_fits
 
     def problem(self, shape: Shape, dtype: Any = None) -> str | None:
         """Says in words what is wrong with an input of this shape and dtype, or None when it fits."""

@@ -12,6 +12,7 @@ from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import nest, plan
 from rnnpack.layers import arguments, context, masked
 from rnnpack.layers.input_spec import surely_fits
+from rnnpack.layers.weights import WeightOwner
 
 if TYPE_CHECKING:
     from rnnpack.layers.rnn import RNN
@@ -26,6 +27,16 @@ def is_standard(cls: type[Any]) -> bool:
     return all(getattr(cls, name).__module__.startswith("rnnpack.layers.") for name in _METHODS)
 
 
+def is_unaltered(layer: RNN) -> bool:
+    """Whether a call of this built layer is its cell's computation and nothing else."""
+    return (
+        layer._ready
+        and layer._standard
+        and layer.activity_regularizer is None
+        and vars(layer).keys().isdisjoint(_METHODS)
+    )
+
+
 def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[str, Any]) -> Any:
     """Runs a whole call for the plainest layers and arguments; None where anything is unusual.
 
@@ -37,13 +48,11 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
         initial_state: as the caller gave it.
         keywords: the other call arguments.
     """
+    epoch = _core.epoch()
     mask = keywords.get("mask")
     if not (
-        layer._ready
-        and layer._standard
-        and layer.activity_regularizer is None
+        is_unaltered(layer)
         and keywords.keys() <= _KEYWORDS
-        and vars(layer).keys().isdisjoint(_METHODS)
         and (mask is None or type(mask) is np.ndarray)
         and inputs.dtype == layer._policy.compute_dtype
         and surely_fits(layer.input_spec, inputs)
@@ -58,33 +67,71 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
         type(layer.cell) is StackedRNNCells or not isinstance(initial_state, (list, tuple))
     ):
         return None
-    training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
-    cells = plan.native_cells(layer.cell, layer._policy.compute_dtype, training)
+    cells = plan.native_cells(layer.cell, layer._policy.compute_dtype)
     if cells is None:
         return None
+    training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
     try:
-        output, final = run(layer, cells, inputs, states, mask)
+        output, final = run(layer, cells, inputs, states, mask, training)
     except (TypeError, ValueError):
         return None
     layer._clear_losses()
+    if mask is None and not layer.stateful:
+        layer._plain_call = prepared(layer, cells, epoch)
     if mask is not None and layer.return_sequences:
         output = masked.carrying(output, mask)
     return arguments.assembled(output, layer._record(final), layer.return_state)
 
 
-def run(layer: RNN, cells: Any, inputs: Any, states: Any, mask: Any) -> tuple[Any, list[Any]]:
+def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.PlainCall | None:
+    """The layer's plainest calls as one native object; None where even those need more.
+
+    Args:
+        layer: has just passed all checks of `quick`.
+        cells: its packed cells.
+        epoch: from before the checks; any change since makes the object answer None.
+    """
+    stacked = type(layer.cell) is StackedRNNCells
+    if (
+        WeightOwner._losses_exist
+        or (stacked and layer.return_state)
+        or plan.drops(layer.cell)
+        or not layer.input_spec[0].accepts_any(cells[0].input_size)
+    ):
+        return None
+    watched = [layer.input_spec, layer.cell.cells] if stacked else [layer.input_spec]
+    return _core.PlainCall(
+        cells, layer.time_major, layer.go_backwards, layer.return_sequences, layer.return_state, watched, epoch
+    )
+
+
+def run(
+    layer: RNN,
+    cells: list[_core.PackedCell],
+    inputs: Any,
+    states: Any,
+    mask: Any,
+    training: bool,
+    row_splits: Any = None,
+) -> tuple[Any, list[Any]]:
     """The native call with a layer's flags; the final states come back in the form of `cell.state_size`.
 
     Args:
         layer: whose call this is.
         cells: from `plan.native_cells`.
-        inputs: array of the cells' dtype.
+        inputs: array of the cells' dtype; ragged values with `row_splits`.
         states: flat first states, or None for zeros.
         mask: bools, or None.
+        training: whether dropout applies.
+        row_splits: int64 `(batch + 1,)`, the rows' bounds in ragged inputs; or None.
 
     Raises:
         ValueError, TypeError: the arrays do not fit.
     """
+    dropout = None
+    if training and plan.drops(layer.cell) and inputs.ndim == (3 if row_splits is None else 2):
+        batch = inputs.shape[1 if layer.time_major else 0] if row_splits is None else len(row_splits) - 1
+        dropout = plan.dropout_masks(layer.cell, batch, inputs.dtype)
     output, final = _core.run(
         cells,
         inputs,
@@ -94,5 +141,7 @@ def run(layer: RNN, cells: Any, inputs: Any, states: Any, mask: Any) -> tuple[An
         layer.go_backwards,
         layer.return_sequences,
         layer.zero_output_for_mask and layer.return_sequences,
+        row_splits,
+        dropout,
     )
     return output, plan.grouped(layer.cell, final)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnpack import backend, symbolic
+from rnnpack import symbolic
 from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, masking, nest, plan, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, context, native_call
+from rnnpack.layers import arguments, native_call
 from rnnpack.layers.base import call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
@@ -232,6 +232,10 @@ class RNN(RNNConfig):
             TypeError: a keyword that `call` does not take.
             AssertionError: states or constants are given both in a list of inputs and by keyword.
         """
+        if self._plain_call is not None and constants is None:
+            outputs = self._plain_call(inputs, initial_state, kwargs)
+            if outputs is not None:
+                return outputs
         if type(inputs) is np.ndarray and constants is None:
             outputs = native_call.quick(self, inputs, initial_state, kwargs)
             if outputs is not None:
@@ -259,6 +263,7 @@ class RNN(RNNConfig):
         cls._standard = native_call.is_standard(cls)
 
     _standard = True
+    _plain_call: Any = None
 
     def call(
         self,
@@ -293,7 +298,7 @@ class RNN(RNNConfig):
             if states is None or not state.all_zero(recorded):
                 states = recorded
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
-        cells = plan.native_cells(self.cell, dtype, bool(training))
+        cells = plan.native_cells(self.cell, dtype)
         if getattr(inputs, "dtype", None) != dtype:
             cells = None
         if states is None and self._has_own_first_states():
@@ -303,7 +308,7 @@ class RNN(RNNConfig):
             states = state.fresh(self.cell, batch, dtype)
         if cells is not None:
             flat = None if states is None else nest.flatten(states)
-            output, final = native_call.run(self, cells, inputs, flat, keep)
+            output, final = native_call.run(self, cells, inputs, flat, keep, bool(training))
         else:
             loop.reset_dropout_masks(self.cell)
             output, final = loop.run(
@@ -359,7 +364,6 @@ class RNN(RNNConfig):
         """Says whether the layer runs natively, with which kernels, and if not, why; works before the build.
 
         Args:
-            training: the mode asked about; None resolves as in a call.
+            training: the mode asked about; both run the same way.
         """
-        mode = context.resolve_training(training, None, backend.learning_phase())
-        return plan.explain(self.cell, self._policy.compute_dtype, mode)
+        return plan.explain(self.cell, self._policy.compute_dtype)

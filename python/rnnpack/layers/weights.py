@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpack import constraints, initializers, regularizers
+from rnnpack import _core, constraints, initializers, regularizers
 from rnnpack.dtypes import Policy
 from rnnpack.layers import context
 from rnnpack.variable import Variable
@@ -62,6 +62,20 @@ class WeightOwner:
     _untracked: ClassVar[frozenset[str]] = frozenset()
     # Most programs never add a loss and are spared the search for losses to clear in every call.
     _losses_exist: ClassVar[bool] = False
+
+    # Attributes that no prepared call depends on: what a call itself sets.
+    _unwatched: ClassVar[frozenset[str]] = frozenset({"_states", "_native_cache", "_plain_call", "_call_losses"})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets the attribute; prepared calls check themselves again."""
+        super().__setattr__(name, value)
+        if name not in self._unwatched:
+            _core.touch()
+
+    def __delattr__(self, name: str) -> None:
+        """Deletes the attribute; prepared calls check themselves again."""
+        super().__delattr__(name)
+        _core.touch()
 
     def __init__(self, trainable: bool) -> None:
         """Starts without weights."""
@@ -240,6 +254,7 @@ class WeightOwner:
     def add_loss(self, losses: Any) -> None:
         """Adds one penalty or a list (scalars, or callables without arguments), kept until the next call."""
         WeightOwner._losses_exist = True
+        _core.touch()
         self._call_losses.extend(losses if isinstance(losses, (list, tuple)) else [losses])
 
     def _clear_losses(self) -> None:
@@ -261,5 +276,6 @@ class WeightOwner:
                 present.update(attributes, _own_weights=own_weights)
                 for added in present.keys() - attributes.keys() - {"_lock"}:
                     del present[added]
+            _core.touch()
 
         return restore

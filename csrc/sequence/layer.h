@@ -1,0 +1,142 @@
+// One cell of a strand at work: projects a chunk of inputs, then takes the chunk's steps.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "gemm/packed_cell.h"
+#include "memory/arena.h"
+#include "sequence/chunk.h"
+#include "sequence/crew.h"
+#include "sequence/dropout.h"
+#include "sequence/layer_state.h"
+
+namespace rnnpack::sequence {
+
+// Where the rows of the current step find their old states and put the new ones; see step_args. Every member of a
+// crew has its own.
+template <class T>
+struct step_pointers {
+  const T** old_h;
+  T** new_h;
+  T** c;
+  T** y;
+  T** reset_h;
+  std::uint8_t* side;  // [rows of the strand] which buffer holds a row's h
+
+  step_pointers(std::size_t rows, arena& memory)
+      : old_h(memory.take<const T*>(rows)),
+        new_h(memory.take<T*>(rows)),
+        c(memory.take<T*>(rows)),
+        y(memory.take<T*>(rows)),
+        reset_h(memory.take<T*>(rows)),
+        side(memory.take<std::uint8_t>(rows)) {}
+};
+
+template <class T>
+class layer {
+ public:
+  // projected: room for one chunk, pass by pass, [block][slot][gate][width]; layers that never run at the same time
+  // may share it. pointers: one for each member of the crew.
+  layer(const packed_cell<T>& cell, std::size_t rows, T* projected, step_pointers<T>* pointers,
+        const layer_dropout<T>& dropout, arena& memory)
+      : cell_(&cell), state_(cell, rows, memory), projected_(projected), pointers_(pointers), dropout_(dropout) {}
+
+  const packed_cell<T>& cell() const { return *cell_; }
+  void save(T* const* states, std::size_t first_row) const { state_.save(states, first_row, pointers_[0].side); }
+  const T* h(std::size_t row) const { return state_.h(pointers_[0].side[row], row); }
+
+  // Reads first states, see layer_state::load.
+  void start(const T* const* states, row_range rows) {
+    state_.load(states, rows.first);
+    std::fill_n(pointers_[0].side, rows.count, std::uint8_t{0});
+  }
+
+  // A member learns from member 0 where the states are.
+  void join(unsigned member, std::size_t rows) {
+    if (member > 0) std::copy_n(pointers_[0].side, rows, pointers_[member].side);
+  }
+
+  void zero_state(std::size_t row) { state_.zero(pointers_[0].side[row], row); }
+
+  // inputs: [slots] rows of the cell's input size.
+  void project(const chunk_slots<T>& chunk, const T* const* inputs, const crew& here) {
+    const std::size_t slots = chunk.slots();
+    if (slots == 0) return;
+    const T* const* from = dropout_.mask_inputs(chunk, inputs);
+    T* to = projected_;
+    for (const packed_pass<T>& pass : cell_->passes()) {
+      const bool gated = dropout_.gated_inputs();
+      const project_args<T> args{.a = gated ? from + pass.kernels->first_gate * slots : from,
+                                 .rows = slots,
+                                 .k = cell_->input_size(),
+                                 .panels = pass.input_panels.data(),
+                                 .bias = pass.bias.data(),
+                                 .blocks = here.part(pass.blocks),
+                                 .gx = to};
+      (gated ? pass.kernels->project_gated : pass.kernels->project)(args);
+      to += pass.blocks * slots * pass.stride();
+    }
+  }
+
+  // Takes one step. output(i, row): where row, the i-th unmasked one of the step, puts its output; null: nowhere.
+  template <class Output>
+  bool take_step(const chunk_slots<T>& chunk, std::size_t step, crew& here, bool wants_output, Output output) {
+    const std::size_t first = chunk.step_begin[step];
+    const std::size_t rows = chunk.step_begin[step + 1] - first;
+    step_pointers<T>& at = pointers_[here.member()];
+    const std::size_t* row_of = chunk.row + first;
+    for (std::size_t i = 0; i < rows; ++i) {
+      const std::size_t row = row_of[i];
+      const std::size_t side = at.side[row];
+      at.side[row] ^= 1;
+      at.old_h[i] = state_.h(side, row);
+      at.new_h[i] = state_.h(1 - side, row);
+      at.c[i] = state_.c(row);
+      at.reset_h[i] = state_.reset_h(row);
+      if (wants_output) at.y[i] = output(i, row);
+    }
+    const T* gx = projected_;
+    const std::size_t passes = cell_->passes().size();
+    for (std::size_t p = 0; p < passes; ++p) {
+      if (p > 0 && !here.meet()) return false;
+      run_pass(cell_->passes()[p], p + 1 == passes, at, row_of, rows, gx + first * cell_->passes()[p].stride(),
+               chunk.slots(), wants_output, here);
+      gx += cell_->passes()[p].blocks * chunk.slots() * cell_->passes()[p].stride();
+    }
+    return true;
+  }
+
+ private:
+  void run_pass(const packed_pass<T>& pass, bool last, const step_pointers<T>& at, const std::size_t* row_of,
+                std::size_t rows, const T* gx, std::size_t slots, bool wants_output, const crew& here) {
+    // The second of two passes multiplies what the first one left in reset_h.
+    const bool second = pass.kernels->first_gate > 0;
+    const T* const* from = at.old_h;
+    if (second) from = at.reset_h;
+    const step_args<T> step{.rows = rows,
+                            .k = cell_->units(),
+                            .a = dropout_.mask_states(*pass.kernels, row_of, from, rows),
+                            .h = at.old_h,
+                            .c = at.c,
+                            .out = last ? at.new_h : at.reset_h,
+                            .y = last && wants_output ? at.y : nullptr,
+                            .panels = pass.recurrent_panels.data(),
+                            .candidate_bias = pass.candidate_bias.data(),
+                            .blocks = here.part(pass.blocks),
+                            .gx = gx,
+                            .gx_block = slots * pass.stride(),
+                            .activations = cell_->activations()};
+    const pass_kernels<T>& kernels = *pass.kernels;
+    (dropout_.gated_states() ? kernels.step_gated
+                             : (cell_->default_activations() ? kernels.step : kernels.step_generic))(step);
+  }
+
+  const packed_cell<T>* cell_;
+  layer_state<T> state_;
+  T* projected_;
+  step_pointers<T>* pointers_;  // [members]
+  layer_dropout<T> dropout_;
+};
+
+}  // namespace rnnpack::sequence

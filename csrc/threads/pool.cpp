@@ -1,0 +1,239 @@
+#include "threads/pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "threads/spin.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+
+#include <csignal>
+#endif
+
+namespace rnnpack::threads {
+namespace {
+
+// A worker spins this long after its last job: calls that follow each other closely find it awake, and an idle
+// process burns no more than this.
+constexpr std::int64_t awake_ns = 60'000;
+
+// After a team that was slower than its caller alone would have been, calls run alone for this many times the time
+// lost; longer and longer if it happens again at the next try.
+constexpr std::int64_t rest_factor = 10;
+constexpr int most_doublings = 6;
+
+// Signals are for the threads of the program.
+class signals_blocked {  // NOLINT(*-special-member-functions): neither copied nor moved
+#if defined(__unix__) || defined(__APPLE__)
+ public:
+  signals_blocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+#endif
+};
+
+std::atomic<unsigned> thread_limit{1};
+
+}  // namespace
+
+// Lives as long as the process: workers may be parked in it when the program exits.
+class pool {
+ public:
+  static pool& instance() {
+    pool* found = current().load(std::memory_order_acquire);
+    if (found != nullptr) return *found;
+#if defined(__unix__) || defined(__APPLE__)
+    static std::once_flag once;
+    // A child of fork has none of the workers, and perhaps a locked lock: it starts with a new pool.
+    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { current().store(nullptr); }); });
+#endif
+    auto made = std::make_unique<pool>();
+    if (current().compare_exchange_strong(found, made.get(), std::memory_order_acq_rel)) return *made.release();
+    return *found;
+  }
+
+  prospect prospects() const {
+    const unsigned threads = thread_limit.load(std::memory_order_relaxed);
+    const std::int64_t rest = rest_until_.load(std::memory_order_relaxed);
+    if (rest != 0 && now_ns() < rest) return {.threads = 1, .awake = false};
+    return {.threads = threads, .awake = awake_.load(std::memory_order_relaxed) > 0};
+  }
+
+  // Opens the door to a job. False: another team is at work, or there is nobody to help.
+  bool open(unsigned width, team::work f, void* context) {
+    if (width < 2 || busy_.exchange(true, std::memory_order_acquire)) return false;
+    const std::size_t helpers = ensure_workers(width - 1);
+    if (helpers == 0) {
+      release();
+      return false;
+    }
+    f_ = f;
+    context_ = context;
+    width_ = static_cast<std::uint32_t>(helpers) + 1;
+    door_.store(opened | helpers << places_shift, std::memory_order_release);
+    for (std::size_t i = 0; i < helpers; ++i) {
+      workers_[i]->called.fetch_add(1, std::memory_order_release);
+      workers_[i]->called.notify_one();
+    }
+    return true;
+  }
+
+  // Closes the door; the number of workers that came through it.
+  unsigned close() {
+    const std::uint64_t before = door_.fetch_and(~opened, std::memory_order_acq_rel);
+    return width_ - 1 - static_cast<unsigned>(before >> places_shift & count_mask);
+  }
+
+  // Workers that have come in so far.
+  unsigned arrived() const {
+    return width_ - 1 - static_cast<unsigned>(door_.load(std::memory_order_acquire) >> places_shift & count_mask);
+  }
+
+  std::int64_t wait_until_empty() const {
+    return wait_until([this] { return (door_.load(std::memory_order_acquire) & count_mask) == 0; });
+  }
+
+  // Learns from a team of `members` that took `elapsed` ns, of which its caller lost some waiting.
+  void judge(unsigned members, std::int64_t elapsed, std::int64_t lost) {
+    const std::int64_t alone = static_cast<std::int64_t>(members) * (elapsed - lost);
+    if (members < 2 || elapsed * 5 < alone * 4) {
+      failures_ = members < 2 ? failures_ : 0;
+    } else if (lost > 0) {
+      rest_until_.store(now_ns() + (lost * rest_factor << failures_), std::memory_order_relaxed);
+      failures_ = std::min(failures_ + 1, most_doublings);
+    }
+  }
+
+  void release() { busy_.store(false, std::memory_order_release); }
+
+ private:
+  struct alignas(64) worker {
+    std::atomic<std::uint32_t> called{0};
+  };
+
+  static std::atomic<pool*>& current() {
+    static std::atomic<pool*> pointer{nullptr};
+    return pointer;
+  }
+
+  // Starts missing workers; how many of the `wanted` there are.
+  std::size_t ensure_workers(std::size_t wanted) {
+    while (workers_.size() < wanted) {
+      try {
+        workers_.push_back(std::make_unique<worker>());
+        const signals_blocked blocked;
+        std::thread(&pool::serve, this, workers_.back().get()).detach();
+      } catch (const std::system_error&) {  // the system has no more threads to give
+        workers_.pop_back();
+        break;
+      }
+    }
+    return std::min(workers_.size(), wanted);
+  }
+
+  void serve(worker* self) {
+    std::uint32_t seen = 0;
+    awake_.fetch_add(1, std::memory_order_relaxed);
+    for (;;) {
+      seen = next_call(*self, seen);
+      unsigned member = 0;
+      if (!enter(member)) continue;
+      f_(context_, member);
+      door_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  // Spins for a while, then parks until the worker is called.
+  std::uint32_t next_call(worker& self, std::uint32_t seen) {
+    const std::int64_t until = now_ns() + awake_ns;
+    do {
+      for (int i = 0; i < 50; ++i) {
+        const std::uint32_t called = self.called.load(std::memory_order_acquire);
+        if (called != seen) return called;
+        relax();
+      }
+    } while (now_ns() < until);
+    awake_.fetch_sub(1, std::memory_order_relaxed);
+    self.called.wait(seen, std::memory_order_acquire);
+    awake_.fetch_add(1, std::memory_order_relaxed);
+    return self.called.load(std::memory_order_acquire);
+  }
+
+  // Through the door, if it is open and a place is left.
+  bool enter(unsigned& member) {
+    std::uint64_t state = door_.load(std::memory_order_acquire);
+    for (;;) {
+      const std::uint64_t places = state >> places_shift & count_mask;
+      if ((state & opened) == 0 || places == 0) return false;
+      const std::uint64_t inside = state - (std::uint64_t{1} << places_shift) + 1;
+      if (door_.compare_exchange_weak(state, inside, std::memory_order_acq_rel)) {
+        member = width_ - static_cast<unsigned>(places);
+        return true;
+      }
+    }
+  }
+
+  // The door: the number of workers inside, of places left, and whether it is open.
+  static constexpr std::uint64_t count_mask = 0xffff;
+  static constexpr int places_shift = 16;
+  static constexpr std::uint64_t opened = std::uint64_t{1} << 32;
+  alignas(64) std::atomic<std::uint64_t> door_{0};
+  team::work f_ = nullptr;
+  void* context_ = nullptr;
+  std::uint32_t width_ = 1;
+
+  alignas(64) std::atomic<bool> busy_{false};  // a team is at work; the members below are its caller's
+  std::vector<std::unique_ptr<worker>> workers_;
+  int failures_ = 0;  // in a row
+  std::atomic<std::int64_t> rest_until_{0};
+  std::atomic<int> awake_{0};
+};
+
+unsigned limit() { return thread_limit.load(std::memory_order_relaxed); }
+
+void set_limit(unsigned threads) { thread_limit.store(threads, std::memory_order_relaxed); }
+
+prospect prospects() {
+  if (limit() < 2) return {.threads = 1, .awake = false};
+  return pool::instance().prospects();
+}
+
+team::team(unsigned width, work f, void* context) : pool_(width < 2 ? nullptr : &pool::instance()) {
+  if (pool_ == nullptr) return;
+  start_ = now_ns();
+  if (!pool_->open(width, f, context)) pool_ = nullptr;
+}
+
+void team::wait_for_members(unsigned width, std::int64_t nanoseconds) const {
+  if (pool_ == nullptr) return;
+  const std::int64_t until = now_ns() + nanoseconds;
+  while (1 + pool_->arrived() < width && now_ns() < until) relax();
+}
+
+unsigned team::close() {
+  if (pool_ != nullptr && open_) members_ += pool_->close();
+  open_ = false;
+  return members_;
+}
+
+team::~team() {
+  close();
+  if (pool_ == nullptr) return;
+  add_lost(pool_->wait_until_empty());
+  pool_->judge(members_, now_ns() - start_, lost_);
+  pool_->release();
+}
+
+}  // namespace rnnpack::threads
