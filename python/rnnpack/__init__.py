@@ -26,6 +26,7 @@ from rnnpack.layers import (
     SimpleRNN,
     SimpleRNNCell,
     StackedRNNCells,
+    Stream,
 )
 from rnnpack.models import Model
 from rnnpack.random import set_seed
@@ -36,6 +37,7 @@ from rnnpack.registry import (
     register_keras_serializable,
 )
 from rnnpack.symbolic import SymbolicArray
+from rnnpack.threads import get_num_threads, set_num_threads
 from rnnpack.variable import Variable
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Stream",
     "SymbolicArray",
     "TensorShape",
     "Variable",
@@ -69,10 +72,12 @@ __all__ = [
     "constraints",
     "custom_object_scope",
     "get_custom_objects",
+    "get_num_threads",
     "initializers",
     "keras",
     "layers",
     "register_keras_serializable",
     "regularizers",
+    "set_num_threads",
     "set_seed",
 ]

@@ -48,8 +48,93 @@ class PackedCell:
     @property
     def nbytes(self) -> int: ...
 
+@final
+class PlainCall:
+    """The plainest calls of one layer: everything that does not depend on the arguments has been checked before.
+
+    Args:
+        cells: as for `run`.
+        time_major: as for `run`.
+        go_backwards: as for `run`.
+        return_sequences: as for `run`.
+        return_state: return `[outputs, *states]` instead of the outputs; for one cell only.
+        watched: lists that must keep their items.
+        epoch: `epoch()` from before the checks.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[PackedCell],
+        time_major: bool,
+        go_backwards: bool,
+        return_sequences: bool,
+        return_state: bool,
+        watched: Sequence[list[Any]],
+        epoch: int,
+    ) -> None: ...
+    def __call__(self, inputs: Any, initial_state: Any, keywords: dict[str, Any], /) -> Any:
+        """Run the call; None where an argument is not plain, or anything may have changed since the checks.
+
+        Raises:
+            MemoryError: outputs or workspace cannot be allocated.
+            KeyboardInterrupt: Ctrl-C during the call.
+        """
+
+@final
+class Stream:
+    """States of a stack of cells that takes one timestep a call.
+
+    Args:
+        cells: as for `run`.
+        batch: number of rows.
+        epoch: `epoch()` from before the cells were looked up.
+
+    Raises:
+        MemoryError: the workspace cannot be allocated.
+    """
+
+    def __init__(self, cells: Sequence[PackedCell], batch: int, epoch: int) -> None: ...
+    def __call__(self, inputs: Any, out: NDArray[Any] | None, /) -> NDArray[Any] | None:
+        """Take one timestep.
+
+        Args:
+            inputs: `(batch, features)`.
+            out: `(batch, units)` for the outputs, or None for a new array.
+
+        Returns:
+            The outputs; None where the inputs are not a plain array of the cells' dtype, or weights may have changed.
+
+        Raises:
+            ValueError: a shape does not fit, or `out` cannot be written to.
+            RuntimeError: another thread is using the stream.
+        """
+
+    def states(self) -> list[NDArray[Any]]:
+        """Copies of the states, flat: h (and c) of each cell, `(batch, units)`."""
+
+    def set_states(self, states: Sequence[NDArray[Any]] | None) -> None:
+        """Replace the states, None for zeros; ValueError or TypeError where they do not fit."""
+
+    def zero_rows(self, rows: Sequence[int]) -> None:
+        """Set the states of these rows to zero; IndexError for a row that does not exist, before any change."""
+
+    def renew(self, epoch: int) -> None:
+        """Go on with the same cells, found up to date at this epoch."""
+
 def available_isas() -> list[str]:
     """Instruction sets that this build holds and this machine runs, the best first."""
+
+def epoch() -> int:
+    """A number that grows with every `touch()`."""
+
+def touch() -> None:
+    """Note that something has changed on which prepared calls may depend."""
+
+def thread_limit() -> int:
+    """How many threads a call may use."""
+
+def set_thread_limit(threads: int) -> None:
+    """Set how many threads a call may use, at least 1."""
 
 def run(
     cells: Sequence[PackedCell],
@@ -60,19 +145,25 @@ def run(
     go_backwards: bool,
     return_sequences: bool,
     zero_output_for_mask: bool,
+    row_splits: NDArray[Any] | None = None,
+    dropout: Sequence[tuple[NDArray[Any] | None, NDArray[Any] | None]] | None = None,
 ) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """Run a whole sequence through a stack of cells.
 
     Args:
         cells: the output of one is the input of the next; all of one dtype.
         inputs: `(batch, time, features)`, or `(time, batch, features)` if `time_major`; of the cells' dtype,
-            any strides.
+            any strides. With `row_splits` `(sum of lengths, features)`.
         states: first states, flat, h (and c) of each cell, each `(batch, units)`; None for zeros.
         mask: bools with the inputs' two first axes, False where a step is masked; or None.
         time_major: layout of inputs, mask and sequence outputs.
         go_backwards: process the last timestep first; outputs are in processing order.
         return_sequences: return all outputs, else the last unmasked one of each row.
         zero_output_for_mask: sequence outputs at masked steps are zero instead of the previous output.
+        row_splits: int64 `(batch + 1,)`: row r is timesteps `[row_splits[r], row_splits[r + 1])` of the inputs,
+            and of sequence outputs; then there is no mask.
+        dropout: for each cell a pair of factors for inputs and states, each None or `(count, batch, size)` with
+            count 1 or the number of the cell's gates; or None.
 
     Returns:
         The outputs and the flat final states, all new arrays.
@@ -82,4 +173,45 @@ def run(
         ValueError: a shape or count does not fit, or there is no timestep.
         MemoryError: outputs or workspace cannot be allocated.
         KeyboardInterrupt: Ctrl-C during the call.
+    """
+
+def run_bidirectional(
+    forward_cells: Sequence[PackedCell],
+    backward_cells: Sequence[PackedCell],
+    inputs: NDArray[Any],
+    forward_states: Sequence[NDArray[Any]] | None,
+    backward_states: Sequence[NDArray[Any]] | None,
+    mask: NDArray[Any] | None,
+    time_major: bool,
+    go_backwards: bool,
+    return_sequences: bool,
+    zero_output_for_mask: bool,
+    concatenate: bool,
+    row_splits: NDArray[Any] | None = None,
+    forward_dropout: Sequence[tuple[NDArray[Any] | None, NDArray[Any] | None]] | None = None,
+    backward_dropout: Sequence[tuple[NDArray[Any] | None, NDArray[Any] | None]] | None = None,
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
+    """Run two stacks over the same inputs in opposite directions.
+
+    Arguments and errors as for `run`; `go_backwards` is that of the first stack. Sequences of the second one are
+    turned round, so that both are in the order in which the first processes time.
+
+    Args:
+        forward_cells: the first stack.
+        backward_cells: the second stack.
+        inputs: of both.
+        forward_states: first states of the first stack.
+        backward_states: first states of the second stack.
+        mask: of both.
+        time_major: as for `run`.
+        go_backwards: as for `run`.
+        return_sequences: as for `run`.
+        zero_output_for_mask: as for `run`.
+        concatenate: write the outputs side by side into one array.
+        row_splits: as for `run`.
+        forward_dropout: of the first stack.
+        backward_dropout: of the second stack.
+
+    Returns:
+        A list of one or two outputs, and the flat final states of each stack.
     """

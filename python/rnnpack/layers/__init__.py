@@ -17,6 +17,7 @@ from rnnpack.layers.masking import Masking
 from rnnpack.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnpack.layers.rnn import RNN
 from rnnpack.layers.serialization import deserialize, serialize
+from rnnpack.layers.stream import Stream
 from rnnpack.symbolic import Input
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",
+    "Stream",
     "deserialize",
     "serialize",
 ]

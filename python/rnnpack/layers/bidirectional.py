@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnpack import symbolic
+from rnnpack import backend, symbolic
 from rnnpack.engine import masking, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments
+from rnnpack.layers import arguments, context, native_pair, ragged
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.recorded import states_kept_on_error
@@ -97,6 +97,12 @@ class Bidirectional(Layer):
 
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """Runs both directions; arguments and errors as for `RNN`."""
+        rows = ragged.recognized(inputs)
+        if rows is not None:
+            given = {"initial_state": initial_state, "constants": constants}
+            given = {key: value for key, value in given.items() if value is not None}
+            with states_kept_on_error(self._directions):
+                return ragged.call(self, rows, self._call_ragged, {**given, **kwargs})
         inputs, initial_state, constants = arguments.split_list(
             inputs, initial_state, constants, self._num_constants
         )
@@ -126,13 +132,34 @@ class Bidirectional(Layer):
         constants: Any = None,
     ) -> Any:
         """Computes and merges both directions."""
-        results = []
         given = {
             "initial_state": initial_state,
             "constants": constants,
             "mask": mask,
             "training": training,
         }
+        if not constants and type(inputs) is np.ndarray:
+            results = self._run_native(inputs, given)
+            if results is not None:
+                return arguments.assembled(self._merge(*results[0]), results[1], self.return_state)
+        return self._call_each(inputs, given)
+
+    def _run_native(self, inputs: Any, given: dict[str, Any], rows: Any = None) -> Any:
+        """Outputs and states of one native call; None where it cannot be. `rows`: ragged."""
+        cells = native_pair.cells_of(self, inputs.shape if rows is None else rows.padded_shape)
+        if cells is None or inputs.dtype != self.forward_layer.compute_dtype:
+            return None
+        keep = None
+        if rows is None:
+            keep = masking.as_mask(given["mask"], *inputs.shape[:2], self.forward_layer.time_major)
+            arguments.sizes_of(inputs, self.forward_layer.time_major)
+        halves = [share.get("initial_state") for _, share in self._split(given)]
+        splits = None if rows is None else rows.row_splits
+        return native_pair.run(self, cells, inputs, halves, keep, bool(given["training"]), splits)
+
+    def _call_each(self, inputs: Any, given: dict[str, Any]) -> Any:
+        """Calls one layer after the other."""
+        results = []
         for layer, share in self._split(given):
             names = call_signature(layer.call)
             results.append(layer(inputs, **{key: share[key] for key in share if names.names(key)}))
@@ -142,6 +169,22 @@ class Bidirectional(Layer):
             backward = np.flip(backward, axis)
         merged = self._merge(forward, backward)
         return arguments.assembled(merged, forward_states + backward_states, self.return_state)
+
+    def _call_ragged(self, rows: ragged.Ragged, keywords: dict[str, Any]) -> list[Any] | None:
+        """Outputs and states of a native call on ragged rows; None if it cannot be."""
+        plain = keywords.keys() <= {"initial_state", "mask", "training"} and self.activity_regularizer is None
+        if not (plain and self._ready and type(self) is Bidirectional and rows.batch > 0):
+            return None
+        values = arguments.prepared(rows.values, self.forward_layer._policy.compute_dtype, True)
+        training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
+        given = {"initial_state": keywords.get("initial_state"), "training": training}
+        results = self._run_native(values, given, rows)
+        if results is None:
+            return None
+        self._clear_losses()
+        merged = self._merge(*results[0])
+        outputs = merged if self.merge_mode is None else [merged]
+        return [*outputs, *results[1]] if self.return_state else outputs
 
     def _split(self, given: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
         """Each layer with its share of the call arguments."""
@@ -159,7 +202,10 @@ class Bidirectional(Layer):
         output, states = (result[0], list(result[1:])) if self.return_state else (result, [])
         return (np.asarray(output) if isinstance(output, np.ndarray) else output), states
 
-    def _merge(self, forward: Any, backward: Any) -> Any:
+    def _merge(self, forward: Any, backward: Any = None) -> Any:
+        """The result of both outputs; of one, if they are concatenated already."""
+        if backward is None:
+            return forward
         if self.merge_mode is None:
             return [forward, backward]
         if self.merge_mode == "concat":

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from rnnpack import _core, backend
 from rnnpack.cells.stacked import StackedRNNCells
-from rnnpack.engine import nest, plan
+from rnnpack.engine import nest, plan, state
 from rnnpack.layers import arguments, context, masked
 from rnnpack.layers.input_spec import surely_fits
 from rnnpack.layers.weights import WeightOwner
 
 if TYPE_CHECKING:
+    from rnnpack.layers.ragged import Ragged
     from rnnpack.layers.rnn import RNN
 
 # Methods the short way leaves out: a class or an instance that has its own goes the long way.
@@ -101,7 +102,13 @@ def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.Pla
         return None
     watched = [layer.input_spec, layer.cell.cells] if stacked else [layer.input_spec]
     return _core.PlainCall(
-        cells, layer.time_major, layer.go_backwards, layer.return_sequences, layer.return_state, watched, epoch
+        cells,
+        layer.time_major,
+        layer.go_backwards,
+        layer.return_sequences,
+        layer.return_state,
+        watched,
+        epoch,
     )
 
 
@@ -112,7 +119,7 @@ def run(
     states: Any,
     mask: Any,
     training: bool,
-    row_splits: Any = None,
+    row_splits: NDArray[np.int64] | None = None,
 ) -> tuple[Any, list[Any]]:
     """The native call with a layer's flags; the final states come back in the form of `cell.state_size`.
 
@@ -128,10 +135,7 @@ def run(
     Raises:
         ValueError, TypeError: the arrays do not fit.
     """
-    dropout = None
-    if training and plan.drops(layer.cell) and inputs.ndim == (3 if row_splits is None else 2):
-        batch = inputs.shape[1 if layer.time_major else 0] if row_splits is None else len(row_splits) - 1
-        dropout = plan.dropout_masks(layer.cell, batch, inputs.dtype)
+    dropout = dropout_masks(layer, inputs, row_splits) if training else None
     output, final = _core.run(
         cells,
         inputs,
@@ -145,3 +149,45 @@ def run(
         dropout,
     )
     return output, plan.grouped(layer.cell, final)
+
+
+def dropout_masks(layer: RNN, inputs: NDArray[Any], row_splits: NDArray[np.int64] | None) -> Any:
+    """New dropout masks for a native call of the layer on these inputs; None if nothing is dropped."""
+    if not plan.drops(layer.cell):
+        return None
+    batch = inputs.shape[1 if layer.time_major else 0] if row_splits is None else len(row_splits) - 1
+    return plan.dropout_masks(layer.cell, batch, inputs.dtype)
+
+
+def on_rows(layer: RNN, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | None:
+    """Outputs and states of a native call on ragged rows; None if the layer or an argument needs the long way.
+
+    Args:
+        layer: any recurrent layer.
+        rows: the inputs, in any dtype.
+        keywords: the call arguments.
+
+    Raises:
+        ValueError: the states do not fit.
+    """
+    dtype = layer._policy.compute_dtype
+    if not (
+        is_unaltered(layer)
+        and keywords.keys() <= _KEYWORDS | {"initial_state"}
+        and rows.values.ndim == 2
+        and type(layer.input_spec) is list
+        and layer.input_spec[0].problem(rows.padded_shape) is None
+    ):
+        return None
+    values = arguments.prepared(rows.values, dtype, layer.autocast)
+    cells = plan.native_cells(layer.cell, dtype)
+    if cells is None or values.dtype != dtype or rows.batch == 0:
+        return None
+    given = keywords.get("initial_state")
+    states = layer._first_states(None if given is None else state.as_list(given), rows.batch)
+    flat = None if states is None else nest.flatten(states)
+    training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
+    output, final = run(layer, cells, values, flat, None, training, rows.row_splits)
+    layer._clear_losses()
+    final = layer._record(final)
+    return [output, *final] if layer.return_state else [output]

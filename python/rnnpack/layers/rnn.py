@@ -11,12 +11,14 @@ from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, masking, nest, plan, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, native_call
+from rnnpack.layers import arguments, native_call, ragged
 from rnnpack.layers.base import call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
+from rnnpack.layers.ragged import Ragged
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.rnn_config import RNNConfig
+from rnnpack.layers.stream import Stream
 
 _STATEFUL_BATCH = (
     "If a RNN is stateful, it needs to know its batch size: give `batch_input_shape`, build with a full "
@@ -42,7 +44,9 @@ class RNN(RNNConfig):
 
     Call arguments:
         inputs: array `(batch, time, ...)` of real numbers; a tuple or dict of these for cells with several
-            inputs; or a list `[inputs, *states, *constants]`.
+            inputs; or a list `[inputs, *states, *constants]`. Ragged rows: a list of arrays `(time,
+            features)`, or a pair `(values, row_lengths)` of all rows' timesteps one after the other, `(sum of
+            lengths, ...)`, and their integer lengths `(batch,)`; sequences are returned in the same form.
         initial_state: array, or list with an entry (array or nest of arrays) for each top-level entry of
             `cell.state_size`; each array `(batch, *size)`, also with `time_major`.
         constants: array or list of arrays of any shape, handed to the cell at every step.
@@ -240,6 +244,11 @@ class RNN(RNNConfig):
             outputs = native_call.quick(self, inputs, initial_state, kwargs)
             if outputs is not None:
                 return outputs
+        rows = ragged.recognized(inputs)
+        if rows is not None:
+            given = {"initial_state": initial_state, "constants": constants}
+            given = {key: value for key, value in given.items() if value is not None}
+            return ragged.call(self, rows, self._call_ragged, {**given, **kwargs})
         inputs, initial_state, constants = arguments.split_list(
             inputs, initial_state, constants, self._num_constants
         )
@@ -289,14 +298,7 @@ class RNN(RNNConfig):
         batch, _ = arguments.sizes_of(inputs, self.time_major)
         rows, columns = nest.flatten(inputs)[0].shape[:2]
         keep = masking.as_mask(mask, rows, columns, self.time_major)
-        states: Any = None
-        if initial_state is not None:
-            states = state.explicit(initial_state, state_size, batch, dtype)
-        if self.stateful:
-            recorded = self._recorded(batch)
-            # Given states count only while all recorded ones are zero.
-            if states is None or not state.all_zero(recorded):
-                states = recorded
+        states: Any = self._first_states(initial_state, batch)
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
         cells = plan.native_cells(self.cell, dtype)
         if getattr(inputs, "dtype", None) != dtype:
@@ -323,9 +325,36 @@ class RNN(RNNConfig):
             )
         return arguments.assembled(output, self._record(final), self.return_state)
 
+    def _first_states(self, initial_state: Any, batch: int) -> list[Any] | None:
+        """The states a call starts from: given or recorded ones; None where they are to be made."""
+        states = None
+        if initial_state is not None:
+            states = state.explicit(initial_state, self.cell.state_size, batch, self._policy.compute_dtype)
+        if self.stateful:
+            recorded = self._recorded(batch)
+            # Given states count only while all recorded ones are zero.
+            if states is None or not state.all_zero(recorded):
+                states = recorded
+        return states
+
     def _has_own_first_states(self) -> bool:
         """Whether the class or this object replaces `get_initial_state`."""
         return getattr(self.get_initial_state, "__func__", None) is not RNN.get_initial_state
+
+    def _call_ragged(self, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | None:
+        """Outputs and states of a native call on ragged rows; None if it cannot be."""
+        return native_call.on_rows(self, rows, keywords)
+
+    def stream(self, batch_size: int) -> Stream:
+        """Begins a stream: one timestep a call, with the states kept in between.
+
+        Args:
+            batch_size: number of rows that step together.
+
+        Raises:
+            ValueError: not a positive integer, the layer goes backwards, or its class computes in its own way.
+        """
+        return Stream(self, batch_size)
 
     def _record(self, final: list[Any]) -> list[Any]:
         """Records the final states of a stateful layer; returns what the caller may have of them."""

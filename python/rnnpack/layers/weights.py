@@ -64,7 +64,9 @@ class WeightOwner:
     _losses_exist: ClassVar[bool] = False
 
     # Attributes that no prepared call depends on: what a call itself sets.
-    _unwatched: ClassVar[frozenset[str]] = frozenset({"_states", "_native_cache", "_plain_call", "_call_losses"})
+    _unwatched: ClassVar[frozenset[str]] = frozenset(
+        {"_states", "_native_cache", "_plain_call", "_call_losses"}
+    )
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets the attribute; prepared calls check themselves again."""
