@@ -6,6 +6,7 @@
 #include "bindings/arrays.h"
 #include "bindings/packed_cell_object.h"
 #include "bindings/register.h"
+#include "bindings/slots.h"
 #include "dispatch/dispatch.h"
 
 namespace rnnpack::bindings {
@@ -106,20 +107,6 @@ constexpr const char* name_of(const packed_cell<T>&) {
   return dtype_name<T>();
 }
 
-// PackedCell(...) packs at once: there is no moment, and no __new__, in which Python holds a cell without weights.
-PyObject* construct(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-  PyObject* pack_function = PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), "_pack");
-  if (pack_function == nullptr) return nullptr;
-  PyObject* cell = PyObject_Call(pack_function, args, keywords);
-  Py_DECREF(pack_function);
-  return cell;
-}
-
-void pack_on_construction(PyHeapTypeObject* heap_type) {
-  heap_type->ht_type.tp_new = construct;
-  heap_type->ht_type.tp_init = [](PyObject*, PyObject*, PyObject*) { return 0; };
-}
-
 }  // namespace
 
 void register_packed_cell(py::module_& module) {
@@ -128,10 +115,9 @@ void register_packed_cell(py::module_& module) {
     for (const kernel_table* table : available_kernels()) names.emplace_back(table->isa);
     return names;
   });
-  const py::handle plain_type(reinterpret_cast<PyObject*>(&PyType_Type));
-  py::class_<packed_cell_object>(module, "PackedCell", py::is_final(), py::metaclass(plain_type),
-                                 py::custom_type_setup(pack_on_construction))
-      .def_static("_pack", &make_packed_cell, py::arg("kind"), py::arg("kernel"), py::arg("recurrent_kernel"),
+  py::class_<packed_cell_object>(module, "PackedCell", py::is_final(), plain_metaclass(),
+                                 py::custom_type_setup(&make_on_construction))
+      .def_static("_make", &make_packed_cell, py::arg("kind"), py::arg("kernel"), py::arg("recurrent_kernel"),
                   py::arg("bias"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("isa") = "")
       .def_property_readonly(
           "kind",

@@ -2,11 +2,11 @@
 #include <memory>
 
 #include "bindings/arguments.h"
-#include "bindings/call_slot.h"
 #include "bindings/epoch.h"
 #include "bindings/fast_array.h"
 #include "bindings/register.h"
 #include "bindings/signals.h"
+#include "bindings/slots.h"
 #include "sequence/run.h"
 
 namespace rnnpack::bindings {
@@ -17,6 +17,7 @@ class watched_lists {
  public:
   explicit watched_lists(const py::sequence& lists) {
     for (const py::handle list : lists) {
+      if (!PyList_Check(list.ptr())) throw py::type_error("watched: expected lists");
       const auto found = py::reinterpret_borrow<py::list>(list);
       lists_.push_back({.list = found, .items = py::tuple(found)});
     }
@@ -187,19 +188,20 @@ class plain_call {
 void register_plain_call(py::module_& module) {
   module.def("touch", [] { ++epoch; });
   module.def("epoch", [] { return epoch; });
-  py::class_<plain_call>(module, "PlainCall", py::is_final(),
-                         py::custom_type_setup(&set_call<plain_call, &plain_call::call>))
-      .def(py::init([](const py::sequence& cells, bool time_major, bool go_backwards, bool return_sequences,
-                       bool return_state, const py::sequence& watched, std::uint64_t checked_at) {
-             return std::make_unique<plain_call>(cells,
-                                                 call_flags{.time_major = time_major,
-                                                            .go_backwards = go_backwards,
-                                                            .return_sequences = return_sequences,
-                                                            .return_state = return_state},
-                                                 watched, checked_at);
-           }),
-           py::arg("cells"), py::arg("time_major"), py::arg("go_backwards"), py::arg("return_sequences"),
-           py::arg("return_state"), py::arg("watched"), py::arg("epoch"));
+  py::class_<plain_call>(module, "PlainCall", py::is_final(), plain_metaclass(),
+                         py::custom_type_setup(&make_callable<plain_call, &plain_call::call>))
+      .def_static(
+          "_make",
+          [](const py::sequence& cells, bool time_major, bool go_backwards, bool return_sequences, bool return_state,
+             const py::sequence& watched, std::uint64_t checked_at) {
+            const call_flags flags{.time_major = time_major,
+                                   .go_backwards = go_backwards,
+                                   .return_sequences = return_sequences,
+                                   .return_state = return_state};
+            return std::make_unique<plain_call>(cells, flags, watched, checked_at);
+          },
+          py::arg("cells"), py::arg("time_major"), py::arg("go_backwards"), py::arg("return_sequences"),
+          py::arg("return_state"), py::arg("watched"), py::arg("epoch"));
 }
 
 }  // namespace rnnpack::bindings

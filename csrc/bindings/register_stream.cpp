@@ -3,10 +3,10 @@
 #include <variant>
 
 #include "bindings/arguments.h"
-#include "bindings/call_slot.h"
 #include "bindings/epoch.h"
 #include "bindings/fast_array.h"
 #include "bindings/register.h"
+#include "bindings/slots.h"
 #include "sequence/stream.h"
 
 namespace rnnpack::bindings {
@@ -187,10 +187,14 @@ class stream_object {
 }  // namespace
 
 void register_stream(py::module_& module) {
-  py::class_<stream_object>(module, "Stream", py::is_final(),
-                            py::custom_type_setup(&set_call<stream_object, &stream_object::call>))
-      .def(py::init<const py::sequence&, std::size_t, std::uint64_t>(), py::arg("cells"), py::arg("batch"),
-           py::arg("epoch"))
+  py::class_<stream_object>(module, "Stream", py::is_final(), plain_metaclass(),
+                            py::custom_type_setup(&make_callable<stream_object, &stream_object::call>))
+      .def_static(
+          "_make",
+          [](const py::sequence& cells, std::size_t batch, std::uint64_t checked_at) {
+            return std::make_unique<stream_object>(cells, batch, checked_at);
+          },
+          py::arg("cells"), py::arg("batch"), py::arg("epoch"))
       .def("states", &stream_object::states)
       .def("set_states", &stream_object::set_states, py::arg("states"))
       .def("zero_rows", &stream_object::zero_rows, py::arg("rows"))

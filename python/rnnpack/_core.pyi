@@ -50,7 +50,7 @@ class PackedCell:
 
 @final
 class PlainCall:
-    """The plainest calls of one layer: everything that does not depend on the arguments has been checked before.
+    """The plainest calls of one layer; what does not depend on the arguments has been checked before.
 
     Args:
         cells: as for `run`.
@@ -62,8 +62,8 @@ class PlainCall:
         epoch: `epoch()` from before the checks.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         cells: Sequence[PackedCell],
         time_major: bool,
         go_backwards: bool,
@@ -71,7 +71,7 @@ class PlainCall:
         return_state: bool,
         watched: Sequence[list[Any]],
         epoch: int,
-    ) -> None: ...
+    ) -> PlainCall: ...
     def __call__(self, inputs: Any, initial_state: Any, keywords: dict[str, Any], /) -> Any:
         """Run the call; None where an argument is not plain, or anything may have changed since the checks.
 
@@ -93,7 +93,7 @@ class Stream:
         MemoryError: the workspace cannot be allocated.
     """
 
-    def __init__(self, cells: Sequence[PackedCell], batch: int, epoch: int) -> None: ...
+    def __new__(cls, cells: Sequence[PackedCell], batch: int, epoch: int) -> Stream: ...
     def __call__(self, inputs: Any, out: NDArray[Any] | None, /) -> NDArray[Any] | None:
         """Take one timestep.
 
@@ -102,7 +102,8 @@ class Stream:
             out: `(batch, units)` for the outputs, or None for a new array.
 
         Returns:
-            The outputs; None where the inputs are not a plain array of the cells' dtype, or weights may have changed.
+            The outputs; None where the inputs are not a plain array of the cells' dtype, or weights may
+            have changed.
 
         Raises:
             ValueError: a shape does not fit, or `out` cannot be written to.
@@ -116,7 +117,7 @@ class Stream:
         """Replace the states, None for zeros; ValueError or TypeError where they do not fit."""
 
     def zero_rows(self, rows: Sequence[int]) -> None:
-        """Set the states of these rows to zero; IndexError for a row that does not exist, before any change."""
+        """Set the states of these rows to zero; IndexError, before any change, for others than there are."""
 
     def renew(self, epoch: int) -> None:
         """Go on with the same cells, found up to date at this epoch."""
@@ -160,10 +161,10 @@ def run(
         go_backwards: process the last timestep first; outputs are in processing order.
         return_sequences: return all outputs, else the last unmasked one of each row.
         zero_output_for_mask: sequence outputs at masked steps are zero instead of the previous output.
-        row_splits: int64 `(batch + 1,)`: row r is timesteps `[row_splits[r], row_splits[r + 1])` of the inputs,
-            and of sequence outputs; then there is no mask.
-        dropout: for each cell a pair of factors for inputs and states, each None or `(count, batch, size)` with
-            count 1 or the number of the cell's gates; or None.
+        row_splits: int64 `(batch + 1,)`: row r is timesteps `[row_splits[r], row_splits[r + 1])` of the
+            inputs, and of sequence outputs; then there is no mask.
+        dropout: for each cell a pair of factors for inputs and states, each None or `(count, batch, size)`
+            with count 1 or the number of the cell's gates; or None.
 
     Returns:
         The outputs and the flat final states, all new arrays.
@@ -193,8 +194,8 @@ def run_bidirectional(
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
     """Run two stacks over the same inputs in opposite directions.
 
-    Arguments and errors as for `run`; `go_backwards` is that of the first stack. Sequences of the second one are
-    turned round, so that both are in the order in which the first processes time.
+    Arguments and errors as for `run`; `go_backwards` is that of the first stack. Sequences of the second
+    one are turned round, so that both are in the order in which the first processes time.
 
     Args:
         forward_cells: the first stack.

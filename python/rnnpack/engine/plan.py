@@ -99,13 +99,13 @@ def dropout_masks(cell: Any, batch: int, dtype: np.dtype[Any]) -> list[tuple[Any
     """
     if not drops(cell):
         return None
-    pairs = []
+    pairs: list[tuple[Any, Any]] = []
     for member in members_of(cell):
         member.reset_dropout_mask()
         member.reset_recurrent_dropout_mask()
         like = (np.empty((batch, len(matrix)), dtype) for matrix in (member.kernel, member.recurrent_kernel))
-        masks = member._input_masks(next(like), True), member._state_masks(next(like), True)
-        pairs.append(tuple(None if one is None else np.stack(one) for one in masks))
+        inputs, states = member._input_masks(next(like), True), member._state_masks(next(like), True)
+        pairs.append((inputs and np.stack(inputs), states and np.stack(states)))
     return pairs
 
 

@@ -151,8 +151,9 @@ class Bidirectional(Layer):
             return None
         keep = None
         if rows is None:
-            keep = masking.as_mask(given["mask"], *inputs.shape[:2], self.forward_layer.time_major)
-            arguments.sizes_of(inputs, self.forward_layer.time_major)
+            time_major = self.forward_layer.time_major
+            keep = masking.as_mask(given["mask"], inputs.shape[0], inputs.shape[1], time_major)
+            arguments.sizes_of(inputs, time_major)
         halves = [share.get("initial_state") for _, share in self._split(given)]
         splits = None if rows is None else rows.row_splits
         return native_pair.run(self, cells, inputs, halves, keep, bool(given["training"]), splits)

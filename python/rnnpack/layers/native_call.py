@@ -160,7 +160,7 @@ def dropout_masks(layer: RNN, inputs: NDArray[Any], row_splits: NDArray[np.int64
 
 
 def on_rows(layer: RNN, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | None:
-    """Outputs and states of a native call on ragged rows; None if the layer or an argument needs the long way.
+    """Outputs and states of a native call on ragged rows; None where something is unusual.
 
     Args:
         layer: any recurrent layer.

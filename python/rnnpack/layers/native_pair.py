@@ -77,9 +77,11 @@ def run(
     flat = [None if one is None else nest.flatten(one) for one in states]
     dropout = [native_call.dropout_masks(one, inputs, row_splits) if training else None for one in pair]
     outputs, *final = _core.run_bidirectional(
-        *cells,
+        cells[0],
+        cells[1],
         inputs,
-        *flat,
+        flat[0],
+        flat[1],
         mask,
         forward.time_major,
         forward.go_backwards,
@@ -87,7 +89,8 @@ def run(
         forward.zero_output_for_mask,
         layer.merge_mode == "concat",
         row_splits,
-        *dropout,
+        dropout[0],
+        dropout[1],
     )
     recorded = [one._record(plan.grouped(one.cell, ends)) for one, ends in zip(pair, final, strict=True)]
     return outputs, [*recorded[0], *recorded[1]]

@@ -352,7 +352,8 @@ class RNN(RNNConfig):
             batch_size: number of rows that step together.
 
         Raises:
-            ValueError: not a positive integer, the layer goes backwards, or its class computes in its own way.
+            ValueError: not a positive integer, the layer goes backwards, or its class computes in its own
+                way.
         """
         return Stream(self, batch_size)
 

@@ -22,10 +22,10 @@ class Stream:
     """Step-by-step calls of a recurrent layer; made by `layer.stream(batch_size)`.
 
     `stream(inputs)` takes one timestep `(batch, features)` of every row and returns the cell's outputs
-    `(batch, units)`, the same numbers as a call on the whole sequences. States start as those of a call do and
-    belong to the stream: the layer's own recorded states, other streams and calls are independent of them. A
-    change of the layer's weights counts from the next step on. A stream is for one thread at a time; another
-    one that comes meanwhile gets a RuntimeError.
+    `(batch, units)`, the same numbers as a call on the whole sequences. States start as those of a call do
+    and belong to the stream: the layer's own recorded states, other streams and calls are independent of
+    them. A change of the layer's weights counts from the next step on. A stream is for one thread at a time;
+    another one that comes meanwhile gets a RuntimeError.
 
     Args:
         layer: recurrent layer that processes time forwards; built by the first step if it is not yet.
@@ -47,8 +47,8 @@ class Stream:
             raise ValueError("A layer with go_backwards=True needs the end of the sequence: it cannot stream")
         if not layer._standard or not vars(layer).keys().isdisjoint({"call", "get_initial_state"}):
             raise ValueError(
-                f"{type(layer).__name__} has a `call` or `get_initial_state` of its own, and a stream only takes "
-                "the cell's steps: write those into the cell, or use a layer of this package"
+                f"{type(layer).__name__} has a `call` or `get_initial_state` of its own, and a stream takes "
+                "the cell's steps only: write the change into the cell, or use a layer of this package"
             )
         self.layer = layer
         self.batch_size = size
@@ -140,16 +140,14 @@ class Stream:
         step = nest.map_structure(lambda array: np.expand_dims(array, axis), inputs)
         for array in nest.flatten(inputs):
             if array.ndim < 2 or len(array) != self.batch_size:
-                raise ValueError(
-                    f"`inputs` must have shape (batch, features) with batch {self.batch_size}, got {array.shape}"
-                )
+                raise ValueError(f"`inputs` must have shape ({self.batch_size}, features), got {array.shape}")
         if not self.layer.built:
             build_cell(self.layer, nest.map_structure(lambda array: array.shape, step))
         if not self.layer.stateful:  # its spec holds the batch size of its own states
             check_inputs(self.layer.input_spec, step, self.layer.name)
 
     def _prepare(self) -> None:
-        """Brings the native stream up to date with the layer, or makes the one or the other kind of states."""
+        """Brings the native stream up to date with the layer, or makes either kind of states."""
         layer, dtype = self.layer, self.layer._policy.compute_dtype
         epoch = _core.epoch()
         cells = plan.native_cells(layer.cell, dtype)
@@ -188,7 +186,7 @@ class Stream:
                 or out.dtype != outputs.dtype
             ):
                 raise ValueError(
-                    f"`out` must fit outputs of shape {np.shape(outputs)}, got {out.dtype} of shape {out.shape}"
+                    f"`out` must fit outputs of shape {np.shape(outputs)}, got {out.dtype} {out.shape}"
                 )
             np.copyto(out, outputs)
             outputs = out
