@@ -28,6 +28,6 @@ function(rnnpack_add_kernels target)
     set(source ${PROJECT_SOURCE_DIR}/csrc/kernels/${isa}.cpp)
     target_sources(${target} PRIVATE ${source})
     # Every product and sum is written out: nothing is contracted behind the reader's back.
-    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off;${flags_${isa}}")
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;${flags_${isa}}")
   endforeach()
 endfunction()

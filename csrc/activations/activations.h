@@ -9,20 +9,36 @@ namespace rnnpack::activations {
 
 // tanh(x) = m / (m + 2) with m = exp(2|x|) - 1: no cancellation near zero, saturates before exp overflows.
 template <class V>
-inline V tanh(V x) {
+inline V tanh_numerator(V x) {
   using T = typename V::value_type;
   const V limit = V::broadcast(limits<T>::tanh_is_one);
-  const V twice = min_of(limit, abs_of(x)) * V::broadcast(T(2));
-  const V m = exponential_minus_one(twice);
-  return copy_sign(m / (m + V::broadcast(T(2))), x);
+  return exponential_minus_one(min_of(limit, abs_of(x)) * V::broadcast(T(2)));
+}
+
+template <class V>
+inline V tanh(V x) {
+  const V m = tanh_numerator(x);
+  return copy_sign(m / (m + V::broadcast(typename V::value_type(2))), x);
+}
+
+template <class V>
+inline V sigmoid_denominator(V x) {
+  using T = typename V::value_type;
+  return V::broadcast(T(1)) + exponential_in_range(V::broadcast(T(0)) - x);
 }
 
 // Below -exp_range it stays at the smallest normal number, where 1 / (1 + exp(-x)) is a denormal or zero.
 template <class V>
 inline V sigmoid(V x) {
-  using T = typename V::value_type;
-  const V one = V::broadcast(T(1));
-  return one / (one + exponential_in_range(V::broadcast(T(0)) - x));
+  return V::broadcast(typename V::value_type(1)) / sigmoid_denominator(x);
+}
+
+// sigmoid(gate) * tanh(x) with one division. Where the product of the denominators overflows, the result, then below
+// the smallest normal number, is zero.
+template <class V>
+inline V sigmoid_times_tanh(V gate, V x) {
+  const V m = tanh_numerator(x);
+  return copy_sign(m / (sigmoid_denominator(gate) * (m + V::broadcast(typename V::value_type(2)))), x);
 }
 
 template <class V>
@@ -103,12 +119,13 @@ inline V apply(activation which, V x) {
   return x;
 }
 
-// The pair a cell uses: Keras' defaults, known to the compiler ...
+// The pair a cell uses, and gated(g, x) = recurrent(g) * main(x): Keras' defaults, known to the compiler ...
 template <class V>
 struct default_pair {
   explicit default_pair(activation_pair) {}
   V main(V x) const { return tanh(x); }
   V recurrent(V x) const { return sigmoid(x); }
+  V gated(V gate, V x) const { return sigmoid_times_tanh(gate, x); }
 };
 
 // ... or any other.
@@ -118,6 +135,7 @@ struct any_pair {
   explicit any_pair(activation_pair pair) : chosen(pair) {}
   [[gnu::noinline]] V main(V x) const { return apply(chosen.main, x); }
   [[gnu::noinline]] V recurrent(V x) const { return apply(chosen.recurrent, x); }
+  V gated(V gate, V x) const { return recurrent(gate) * main(x); }
 };
 
 }  // namespace rnnpack::activations

@@ -13,10 +13,9 @@ struct lstm {
 
   template <class V, class Activations>
   static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
-    const V i = act.recurrent(gate[0]);
     const V f = act.recurrent(gate[1]);
-    c = fma(f, c, i * act.main(gate[2]));
-    h = act.recurrent(gate[3]) * act.main(c);
+    c = fma(f, c, act.gated(gate[0], gate[2]));
+    h = act.gated(gate[3], c);
   }
 };
 

@@ -30,7 +30,7 @@ std::size_t projected_values(const packed_cell<T>& cell) {
 // Chosen by measurement (Zen 4, 1 MiB of second-level cache).
 template <class T>
 std::size_t chunk_steps(std::span<const packed_cell<T>* const> cells, std::size_t rows, std::size_t timesteps) {
-  constexpr std::size_t small_weights = std::size_t{1} << 20;
+  constexpr std::size_t small_weights = std::size_t{5} << 19;
   std::size_t widest = 1;
   std::size_t weights = 0;
   for (const packed_cell<T>* cell : cells) {
@@ -38,8 +38,8 @@ std::size_t chunk_steps(std::span<const packed_cell<T>* const> cells, std::size_
     weights = std::max(weights, cell->bytes());
   }
   const bool small = weights <= small_weights;
-  const std::size_t wanted_bytes = small ? std::size_t{512} << 10 : std::size_t{4} << 20;
-  const std::size_t wanted_rows = small ? 256 : 768;
+  const std::size_t wanted_bytes = small ? std::size_t{256} << 10 : std::size_t{4} << 20;
+  const std::size_t wanted_rows = small ? 128 : 768;
   const std::size_t by_bytes = wanted_bytes / checked_product(widest, sizeof(T), rows);
   const std::size_t by_rows = (wanted_rows + rows - 1) / rows;
   return std::clamp<std::size_t>(std::max(by_bytes, by_rows), 1, timesteps);

@@ -21,6 +21,13 @@ struct step_pass {
 
   const T* projected(int p, std::size_t row) const { return args.gx + (block + p) * args.gx_block + row * stride; }
 
+  // Fetches what the next block's tiles start from. It lies far away, where no hardware prefetcher looks.
+  void prefetch_projected() const {
+    constexpr std::size_t line = 64 / sizeof(T);
+    const T* next = projected(1, 0);
+    for (std::size_t i = 0; i < args.rows * stride; i += line) __builtin_prefetch(next + i, 0, 2);
+  }
+
   template <int Panels, int Rows>
   void start(V (&acc)[Panels][Rows][vectors], std::size_t first) const {
 #pragma GCC unroll 2
@@ -34,7 +41,7 @@ struct step_pass {
                              : V::load(projected(p, first + m) + n * V::lanes);
   }
 
-  void finish(const V (&sums)[vectors], int p, std::size_t row) const {
+  [[gnu::always_inline]] void finish(const V (&sums)[vectors], int p, std::size_t row) const {
 #pragma GCC unroll 4
     for (int u = 0; u < UnitVectors; ++u) {
       const std::size_t unit = (block + p) * width + u * V::lanes;
@@ -90,8 +97,11 @@ void step(const step_args<typename V::value_type>& args) {
     if (block < args.blocks.end) Pass{args, activations, block}.template tile<1, 1>(0);
     return;
   }
-  for (std::size_t block = args.blocks.begin; block < args.blocks.end; ++block)
-    gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, Pass{args, activations, block});
+  for (std::size_t block = args.blocks.begin; block < args.blocks.end; ++block) {
+    const Pass pass{args, activations, block};
+    if (block + 1 < args.blocks.end) pass.prefetch_projected();
+    gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, pass);
+  }
 }
 
 }  // namespace rnnpack::sequence

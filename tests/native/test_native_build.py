@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def compile_kernel(isa: str, flags: list[str], out: Path) -> subprocess.CompletedProcess[str]:
-    command = ["g++", "-std=c++20", "-O0", "-w", f"-I{ROOT / 'csrc'}", *flags]
+    command = ["g++", "-std=c++20", "-O0", "-w", "-fno-exceptions", f"-I{ROOT / 'csrc'}", *flags]
     command += ["-c", str(KERNELS / f"{isa}.cpp"), "-o", str(out)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -300,7 +300,7 @@ def run_with_handler(cells: Any, handler: Any) -> Any:
     previous = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
-        return call(cells, np.zeros((16, 2000, 1), np.float32))
+        return call(cells, np.zeros((16, 8000, 1), np.float32))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
