@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := build/bench-venv
 SOURCES := $(shell find csrc cmake python/rnnpack -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.py' -o -name '*.pyi')
 
 help:  ## list the targets
@@ -37,9 +38,8 @@ wheel: $(VENV)/.dev  ## sdist, the wheel built from it, and the tests on that wh
 	build/wheel-venv/bin/python -m pytest -q
 	ls -l dist
 
-bench: $(VENV)/.installed  ## compare with PyTorch, one thread; nothing else should run meanwhile
-	$(BIN)/python -m pip install -q torch==2.13.0
-	$(BIN)/python bench/against_torch.py --json bench/results/against_torch.json
+bench: $(BENCH_VENV)/.installed  ## compare with other libraries on an idle machine; BENCH="all", BENCH="--help" and so on
+	$(BENCH_VENV)/bin/python bench/run.py $(BENCH) --python tensorflow=$(BENCH_VENV)-tensorflow/bin/python
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist
@@ -53,6 +53,17 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml CMakeLists.txt $(SOURCES)
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -q '.[dev]'
+	touch $@
+
+# TensorFlow 2.15 wants an old NumPy, so it lives apart. A peer that does not install only loses its column.
+$(BENCH_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(PYTHON) -m venv $(BENCH_VENV)-tensorflow
+	$(BENCH_VENV)/bin/python -m pip install -q '.[bench]'
+	for peer in torch==2.13.0 onnxruntime openvino; do \
+	  $(BENCH_VENV)/bin/python -m pip install -q $$peer || echo "$$peer does not install: skipped"; done
+	$(BENCH_VENV)-tensorflow/bin/python -m pip install -q 'tensorflow-cpu==2.15.*' \
+	  || echo "tensorflow-cpu==2.15 does not install: skipped"
 	touch $@
 
 .PHONY: help demo test lint types format wheel bench clean

@@ -1,4 +1,4 @@
-"""The layers and shapes that are measured."""
+"""The layers and shapes that are measured, and what they cost in operations and bytes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,37 @@ class Shape(NamedTuple):
     features: int
     units: int
 
+    @classmethod
+    def parse(cls, text: str) -> Shape:
+        """A shape from `B,T,I,H`; raises ValueError when it is not four positive integers."""
+        sizes = [int(size) for size in text.split(",")]
+        if len(sizes) != 4 or min(sizes) < 1:
+            raise ValueError(f"a shape is four positive integers B,T,I,H, not {text!r}")
+        return cls(*sizes)
+
     def __str__(self) -> str:
         """The four sizes, as tables show them."""
         return ",".join(map(str, self))
 
+    def input_flops(self, cell: str) -> int:
+        """Operations of the input projection of all steps; a multiply-add counts two."""
+        return 2 * self.batch * self.timesteps * self.features * GATES[cell] * self.units
+
+    def recurrent_flops(self, cell: str) -> int:
+        """Operations of the recurrent products of all steps; a multiply-add counts two."""
+        return 2 * self.batch * self.timesteps * self.units * GATES[cell] * self.units
+
     def flops(self, cell: str) -> int:
-        """Floating-point operations of the two matrix products of every step; a multiply-add counts two."""
-        columns = GATES[cell] * self.units
-        return 2 * self.batch * self.timesteps * (self.features + self.units) * columns
+        """Operations of both matrix products of all steps."""
+        return self.input_flops(cell) + self.recurrent_flops(cell)
+
+    def input_bytes(self, cell: str, itemsize: int) -> int:
+        """Size of the input weights."""
+        return itemsize * self.features * GATES[cell] * self.units
+
+    def recurrent_bytes(self, cell: str, itemsize: int) -> int:
+        """Size of the recurrent weights."""
+        return itemsize * self.units * GATES[cell] * self.units
 
 
 SHAPES = tuple(

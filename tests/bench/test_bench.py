@@ -66,6 +66,10 @@ def test_a_ratio_is_the_median_over_the_rounds() -> None:
     assert math.isnan(measure.ratio([], ours))
 
 
+def test_there_are_never_fewer_than_9_rounds() -> None:
+    assert [measure.rounds_for(seconds) for seconds in (0.0, 0.1, 0.5, 60.0)] == [21, 21, 12, 9]
+
+
 def test_spread_is_half_the_distance_of_the_quartiles() -> None:
     assert measure.spread([8.0, 9.0, 10.0, 11.0, 12.0]) == pytest.approx(0.1)
 

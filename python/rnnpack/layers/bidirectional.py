@@ -9,7 +9,7 @@ import numpy as np
 from rnnpack import backend, symbolic
 from rnnpack.engine import masking, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, context, native_pair, ragged
+from rnnpack.layers import arguments, context, masked, native_pair, ragged
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.recorded import states_kept_on_error
@@ -97,6 +97,10 @@ class Bidirectional(Layer):
 
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """Runs both directions; arguments and errors as for `RNN`."""
+        if type(inputs) is np.ndarray and constants is None and not isinstance(initial_state, np.ndarray):
+            outputs = self._quick(inputs, initial_state, kwargs)
+            if outputs is not None:
+                return outputs
         rows = ragged.recognized(inputs)
         if rows is not None:
             given = {"initial_state": initial_state, "constants": constants}
@@ -144,6 +148,39 @@ class Bidirectional(Layer):
                 return arguments.assembled(self._merge(*results[0]), results[1], self.return_state)
         return self._call_each(inputs, given)
 
+    def _quick(self, inputs: Any, initial_state: Any, keywords: dict[str, Any]) -> Any:
+        """A whole call for the plainest arguments; None where anything is unusual, or does not fit."""
+        mask = keywords.get("mask")
+        if not (
+            self._takes_plain_calls(keywords)
+            and (mask is None or type(mask) is np.ndarray)
+            and (initial_state is None or len(initial_state) % 2 == 0)
+        ):
+            return None
+        training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
+        try:
+            with states_kept_on_error(self._directions):
+                results = self._run_native(
+                    inputs, {"mask": mask, "initial_state": initial_state, "training": training}
+                )
+        except (TypeError, ValueError):
+            return None
+        if results is None:
+            return None
+        self._clear_losses()
+        outputs = arguments.assembled(self._merge(*results[0]), results[1], self.return_state)
+        return outputs if mask is None else masked.attach(outputs, self.compute_mask(inputs, mask))
+
+    def _takes_plain_calls(self, keywords: dict[str, Any]) -> bool:
+        """Whether a call with these keywords is what the two layers compute and nothing else."""
+        return (
+            type(self) is Bidirectional
+            and self._ready
+            and self.activity_regularizer is None
+            and keywords.keys() <= {"mask", "training"}
+            and vars(self).keys().isdisjoint({"call", "compute_mask"})
+        )
+
     def _run_native(self, inputs: Any, given: dict[str, Any], rows: Any = None) -> Any:
         """Outputs and states of one native call; None where it cannot be. `rows`: ragged."""
         cells = native_pair.cells_of(self, inputs.shape if rows is None else rows.padded_shape)
@@ -173,8 +210,8 @@ class Bidirectional(Layer):
 
     def _call_ragged(self, rows: ragged.Ragged, keywords: dict[str, Any]) -> list[Any] | None:
         """Outputs and states of a native call on ragged rows; None if it cannot be."""
-        plain = keywords.keys() <= {"initial_state", "mask", "training"} and self.activity_regularizer is None
-        if not (plain and self._ready and type(self) is Bidirectional and rows.batch > 0):
+        others = {name: value for name, value in keywords.items() if name != "initial_state"}
+        if not self._takes_plain_calls(others) or rows.batch == 0:
             return None
         values = arguments.prepared(rows.values, self.forward_layer._policy.compute_dtype, True)
         training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())

@@ -1,0 +1,1 @@
+"""What is measured: each module lists its groups and writes its table."""
