@@ -44,6 +44,7 @@ struct step_args {
   const T* panels;          // [blocks][k][gates][width]
   const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
   block_range blocks;
+  bool descending;       // the order of the blocks
   const T* gx;           // projected inputs of this step: block 0, first row
   std::size_t gx_block;  // distance in values between two blocks of gx
   activation_pair activations;

@@ -86,6 +86,9 @@ class layer {
     const std::size_t rows = chunk.step_begin[step + 1] - first;
     step_pointers<T>& at = pointers_[here.member()];
     const std::size_t* row_of = chunk.row + first;
+    // Every other step goes through the weights from their end: what the step before used last is still in the cache,
+    // where a walk in one direction would find nothing of weights larger than it.
+    const bool descending = at.side[row_of[0]] != 0;
     for (std::size_t i = 0; i < rows; ++i) {
       const std::size_t row = row_of[i];
       const std::size_t side = at.side[row];
@@ -101,7 +104,7 @@ class layer {
     for (std::size_t p = 0; p < passes; ++p) {
       if (p > 0 && !here.meet()) return false;
       run_pass(cell_->passes()[p], p + 1 == passes, at, row_of, rows, gx + first * cell_->passes()[p].stride(),
-               chunk.slots(), wants_output, here);
+               chunk.slots(), wants_output, descending, here);
       gx += cell_->passes()[p].blocks * chunk.slots() * cell_->passes()[p].stride();
     }
     return true;
@@ -109,7 +112,8 @@ class layer {
 
  private:
   void run_pass(const packed_pass<T>& pass, bool last, const step_pointers<T>& at, const std::size_t* row_of,
-                std::size_t rows, const T* gx, std::size_t slots, bool wants_output, const crew& here) {
+                std::size_t rows, const T* gx, std::size_t slots, bool wants_output, bool descending,
+                const crew& here) {
     // The second of two passes multiplies what the first one left in reset_h.
     const bool second = pass.kernels->first_gate > 0;
     const T* const* from = at.old_h;
@@ -124,6 +128,7 @@ class layer {
                             .panels = pass.recurrent_panels.data(),
                             .candidate_bias = pass.candidate_bias.data(),
                             .blocks = here.part(pass.blocks),
+                            .descending = descending,
                             .gx = gx,
                             .gx_block = slots * pass.stride(),
                             .activations = cell_->activations()};

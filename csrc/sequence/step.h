@@ -21,10 +21,10 @@ struct step_pass {
 
   const T* projected(int p, std::size_t row) const { return args.gx + (block + p) * args.gx_block + row * stride; }
 
-  // Fetches what the next block's tiles start from. It lies far away, where no hardware prefetcher looks.
+  // Fetches what the block's tiles start from. It lies far away, where no hardware prefetcher looks.
   void prefetch_projected() const {
     constexpr std::size_t line = 64 / sizeof(T);
-    const T* next = projected(1, 0);
+    const T* next = projected(0, 0);
     for (std::size_t i = 0; i < args.rows * stride; i += line) __builtin_prefetch(next + i, 0, 2);
   }
 
@@ -91,15 +91,18 @@ void step(const step_args<typename V::value_type>& args) {
   using Activations = Pair<V>;
   using Pass = step_pass<V, Cell, UnitVectors, Sources, Activations>;
   const Activations activations(args.activations);
+  const auto [begin, end] = args.blocks;
   if (args.rows == 1) {  // two panels at once, or the chains of additions would wait for each other
-    std::size_t block = args.blocks.begin;
-    for (; block + 1 < args.blocks.end; block += 2) Pass{args, activations, block}.template tile<2, 1>(0);
-    if (block < args.blocks.end) Pass{args, activations, block}.template tile<1, 1>(0);
+    const std::size_t pairs = (end - begin + 1) / 2;
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const Pass pass{args, activations, begin + 2 * (args.descending ? pairs - 1 - i : i)};
+      pass.block + 1 < end ? pass.template tile<2, 1>(0) : pass.template tile<1, 1>(0);
+    }
     return;
   }
-  for (std::size_t block = args.blocks.begin; block < args.blocks.end; ++block) {
-    const Pass pass{args, activations, block};
-    if (block + 1 < args.blocks.end) pass.prefetch_projected();
+  for (std::size_t i = begin; i < end; ++i) {
+    const Pass pass{args, activations, args.descending ? begin + end - 1 - i : i};
+    if (i + 1 < end) Pass{args, activations, args.descending ? pass.block - 1 : pass.block + 1}.prefetch_projected();
     gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, pass);
   }
 }
