@@ -14,7 +14,7 @@ constexpr double cache_bytes_per_ns = 100;  // weights that stay in a core's sec
 constexpr double bytes_per_ns = 60;         // weights that come from further away
 constexpr double private_cache = 768 << 10;
 constexpr double step_ns = 60;      // a step's own overhead
-constexpr double meeting_ns = 150;  // all members meet, and read what the others wrote
+constexpr double meeting_ns = 300;  // all members meet, and read what the others wrote
 
 // Helpers that are still awake join within a microsecond; parked ones take some 50.
 constexpr double least_ns_awake = 30e3;
@@ -63,7 +63,11 @@ split choose_split(std::span<const packed_cell<T>* const> cells, std::size_t dir
   const double alone = static_cast<double>(directions) * strand_ns(rows, 1);
   if (alone < least_ns_awake) return {};
   const threads::prospect now = threads::prospects();
-  if (now.threads < 2 || (!now.awake && alone < least_ns_parked)) return {};
+  if (now.threads < 2) return {};
+  if (!now.awake && alone < least_ns_parked) {
+    threads::expect_more();
+    return {};
+  }
 
   split best;
   double best_ns = worth_while * alone;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "threads/placement.h"
 #include "threads/spin.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -23,10 +24,15 @@ namespace {
 // process burns no more than this.
 constexpr std::int64_t awake_ns = 60'000;
 
+// So many calls that parked helpers come too late for, each soon after the one before, wake them.
+constexpr int calls_before_waking = 4;
+constexpr std::int64_t soon_ns = 300'000;
+
 // After a team that was slower than its caller alone would have been, calls run alone for this many times the time
-// lost; longer and longer if it happens again at the next try.
+// lost, four times longer at each failure; a long run of successes takes one failure back.
 constexpr std::int64_t rest_factor = 10;
-constexpr int most_doublings = 6;
+constexpr int most_failures = 4;
+constexpr int successes_to_forgive = 64;
 
 // Signals are for the threads of the program.
 class signals_blocked {  // NOLINT(*-special-member-functions): neither copied nor moved
@@ -83,11 +89,19 @@ class pool {
     context_ = context;
     width_ = static_cast<std::uint32_t>(helpers) + 1;
     door_.store(opened | helpers << places_shift, std::memory_order_release);
-    for (std::size_t i = 0; i < helpers; ++i) {
-      workers_[i]->called.fetch_add(1, std::memory_order_release);
-      workers_[i]->called.notify_one();
-    }
+    call(helpers);
     return true;
+  }
+
+  void expect_more() {
+    const std::int64_t now = now_ns();
+    const bool soon = now - last_expected_.exchange(now, std::memory_order_relaxed) < soon_ns;
+    if (!soon) expected_.store(0, std::memory_order_relaxed);
+    if (expected_.fetch_add(1, std::memory_order_relaxed) + 1 < calls_before_waking) return;
+    expected_.store(0, std::memory_order_relaxed);
+    if (busy_.exchange(true, std::memory_order_acquire)) return;
+    call(ensure_workers(thread_limit.load(std::memory_order_relaxed) - 1));  // they find the door closed, and spin
+    release();
   }
 
   // Closes the door; the number of workers that came through it.
@@ -108,12 +122,15 @@ class pool {
   // Learns from a team of `members` that took `elapsed` ns, of which its caller lost some waiting.
   void judge(unsigned members, std::int64_t elapsed, std::int64_t lost) {
     const std::int64_t alone = static_cast<std::int64_t>(members) * (elapsed - lost);
-    if (members < 2 || elapsed * 5 < alone * 4) {
-      failures_ = members < 2 ? failures_ : 0;
+    if (members < 2) return;
+    if (elapsed * 5 < alone * 4) {
+      if (++successes_ < successes_to_forgive) return;
+      failures_ = std::max(failures_ - 1, 0);
     } else if (lost > 0) {
-      rest_until_.store(now_ns() + (lost * rest_factor << failures_), std::memory_order_relaxed);
-      failures_ = std::min(failures_ + 1, most_doublings);
+      rest_until_.store(now_ns() + (lost * rest_factor << 2 * failures_), std::memory_order_relaxed);
+      failures_ = std::min(failures_ + 1, most_failures);
     }
+    successes_ = 0;
   }
 
   void release() { busy_.store(false, std::memory_order_release); }
@@ -121,11 +138,21 @@ class pool {
  private:
   struct alignas(64) worker {
     std::atomic<std::uint32_t> called{0};
+    placement::handle thread{};
+    placement place;
   };
 
   static std::atomic<pool*>& current() {
     static std::atomic<pool*> pointer{nullptr};
     return pointer;
+  }
+
+  void call(std::size_t helpers) {
+    for (std::size_t i = 0; i < helpers; ++i) {
+      workers_[i]->place.keep_away(workers_[i]->thread);
+      workers_[i]->called.fetch_add(1, std::memory_order_release);
+      workers_[i]->called.notify_one();
+    }
   }
 
   // Starts missing workers; how many of the `wanted` there are.
@@ -134,7 +161,9 @@ class pool {
       try {
         workers_.push_back(std::make_unique<worker>());
         const signals_blocked blocked;
-        std::thread(&pool::serve, this, workers_.back().get()).detach();
+        std::thread thread(&pool::serve, this, workers_.back().get());
+        workers_.back()->thread = thread.native_handle();
+        thread.detach();                    // it never ends, so the handle stays good
       } catch (const std::system_error&) {  // the system has no more threads to give
         workers_.pop_back();
         break;
@@ -196,9 +225,12 @@ class pool {
 
   alignas(64) std::atomic<bool> busy_{false};  // a team is at work; the members below are its caller's
   std::vector<std::unique_ptr<worker>> workers_;
-  int failures_ = 0;  // in a row
+  int failures_ = 0;
+  int successes_ = 0;  // since the last failure, or since one was forgiven
   std::atomic<std::int64_t> rest_until_{0};
   std::atomic<int> awake_{0};
+  std::atomic<std::int64_t> last_expected_{0};
+  std::atomic<int> expected_{0};  // calls in a row
 };
 
 unsigned limit() { return thread_limit.load(std::memory_order_relaxed); }
@@ -209,6 +241,8 @@ prospect prospects() {
   if (limit() < 2) return {.threads = 1, .awake = false};
   return pool::instance().prospects();
 }
+
+void expect_more() { pool::instance().expect_more(); }
 
 team::team(unsigned width, work f, void* context) : pool_(width < 2 ? nullptr : &pool::instance()) {
   if (pool_ == nullptr) return;

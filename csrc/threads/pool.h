@@ -17,6 +17,10 @@ struct prospect {
 };
 prospect prospects();
 
+// A call that parked helpers would come too late for. Where such calls follow each other closely the helpers are woken,
+// so that the next one finds them awake.
+void expect_more();
+
 class pool;
 
 // The calling thread and the workers that have joined it. One team exists at a time; for whoever comes second the
