@@ -57,9 +57,9 @@ using step_kernel = void (*)(const step_args<T>&);
 
 template <class T>
 struct pass_kernels {
-  int first_gate;  // in Keras' order of column blocks
-  int gates;
-  int width;  // units in a block
+  int first_gate = 0;  // in Keras' order of column blocks
+  int gates = 0;
+  int width = 0;  // units in a block
   project_kernel<T> project = nullptr;
   step_kernel<T> step = nullptr;          // tanh and sigmoid, inlined
   step_kernel<T> step_generic = nullptr;  // any activation pair

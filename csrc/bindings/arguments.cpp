@@ -119,9 +119,9 @@ dropout_arrays<T>::dropout_arrays(const std::vector<const packed_cell<T>*>& cell
       held.push_back(contiguous<T>(require_dtype<T>(value, name)));
       const py::array_t<T>& masks = held.back();
       const std::size_t size = role == 0 ? cells[i]->input_size() : cells[i]->units();
-      const std::size_t gates = gates_of(cells[i]->kind());
+      const auto gates = static_cast<py::ssize_t>(gates_of(cells[i]->kind()));
       const py::ssize_t sets = masks.ndim() == 3 ? masks.shape(0) : 0;
-      if (sets != 1 && sets != static_cast<py::ssize_t>(gates))
+      if (sets != 1 && sets != gates)
         throw py::value_error(name + ": expected 1 or " + std::to_string(gates) +
                               " masks of shape (batch, size), got shape " + shape_text(masks));
       require_shape(masks, {sets, batch, static_cast<py::ssize_t>(size)}, name);

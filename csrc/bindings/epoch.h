@@ -7,6 +7,9 @@ namespace rnnpack::bindings {
 
 // Read and written with the interpreter lock held. Layers, cells and weights count it up; whoever has prepared
 // something at an older number checks everything again.
-inline std::uint64_t epoch = 1;
+inline std::uint64_t& epoch() {
+  static constinit std::uint64_t number = 1;
+  return number;
+}
 
 }  // namespace rnnpack::bindings

@@ -23,10 +23,10 @@ const py::detail::PyArray_Proxy* plain_array(PyObject* object, int rank) {
   const auto* array = as_array(object);
   if (array == nullptr || array->nd != rank || array->descr != native_dtype<T>() || (array->flags & aligned_flag) == 0)
     return nullptr;
-  if (array->dimensions[rank - 1] > 1 && array->strides[rank - 1] != static_cast<py::ssize_t>(sizeof(T)))
-    return nullptr;
+  constexpr py::ssize_t item = sizeof(T);
+  if (array->dimensions[rank - 1] > 1 && array->strides[rank - 1] != item) return nullptr;
   for (int axis = 0; axis < rank; ++axis)
-    if (array->strides[axis] % static_cast<py::ssize_t>(sizeof(T)) != 0) return nullptr;
+    if (array->strides[axis] % item != 0) return nullptr;
   return array;
 }
 

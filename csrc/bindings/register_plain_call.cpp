@@ -66,7 +66,7 @@ class plain_call {
   // (inputs, initial_state, keywords): the result of the layer's call, or None where anything is not plain.
   static py::object call(plain_call& self, PyObject* const* args, Py_ssize_t count) {
     if (count != 3) throw py::type_error("expected inputs, initial_state and keywords");
-    const bool plain = self.epoch_ == epoch && PyDict_CheckExact(args[2]) && PyDict_GET_SIZE(args[2]) == 0 &&
+    const bool plain = self.epoch_ == epoch() && PyDict_CheckExact(args[2]) && PyDict_GET_SIZE(args[2]) == 0 &&
                        self.watched_.unchanged() && self.isa_ == wanted_isa();
     if (!plain) return py::none();
     return self.doubles_.empty() ? self.run(self.floats_, args[0], args[1]) : self.run(self.doubles_, args[0], args[1]);
@@ -186,8 +186,8 @@ class plain_call {
 }  // namespace
 
 void register_plain_call(py::module_& module) {
-  module.def("touch", [] { ++epoch; });
-  module.def("epoch", [] { return epoch; });
+  module.def("touch", [] { ++epoch(); });
+  module.def("epoch", [] { return epoch(); });
   py::class_<plain_call>(module, "PlainCall", py::is_final(), plain_metaclass(),
                          py::custom_type_setup(&make_callable<plain_call, &plain_call::call>))
       .def_static(

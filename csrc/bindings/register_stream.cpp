@@ -149,7 +149,7 @@ class stream_object {
   // (inputs, out): the outputs; None where the inputs are not plain, or the cells may be out of date.
   static py::object call(stream_object& self, PyObject* const* args, Py_ssize_t count) {
     if (count != 2) throw py::type_error("expected inputs and out");
-    if (self.epoch_ != epoch) return py::none();
+    if (self.epoch_ != epoch()) return py::none();
     const exclusive alone(self.busy_);
     return self.visit([&](auto& stream) { return stream.step(args[0], args[1]); });
   }

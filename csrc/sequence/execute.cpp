@@ -105,9 +105,9 @@ class unit_tasks {
   }
 
  private:
+  meeting place_;
   strand<T>& strand_;
   supervisor& over_;
-  meeting place_;
   std::atomic<unsigned> members_{0};  // 0 while it is open who they will be
 };
 

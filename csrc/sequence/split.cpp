@@ -32,7 +32,7 @@ template <class T>
 cost cost_of(const packed_cell<T>& cell) {
   double columns = 0;
   for (const packed_pass<T>& pass : cell.passes()) columns += static_cast<double>(pass.blocks * pass.stride());
-  const double weight = sizeof(T) / sizeof(float);  // half as many lanes
+  const double weight = sizeof(T) == sizeof(float) ? 1 : 2;  // half as many lanes
   return {.project_flops = 2 * weight * columns * static_cast<double>(cell.input_size()),
           .step_flops = 2 * weight * columns * static_cast<double>(cell.units()),
           .step_bytes = sizeof(T) * columns * static_cast<double>(cell.units())};

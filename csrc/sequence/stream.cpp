@@ -3,11 +3,11 @@
 namespace rnnpack::sequence {
 
 template <class T>
-stream<T>::stream(cell_list cells, std::size_t batch) : cells_(cells.begin(), cells.end()) {
+stream<T>::stream(cell_list cells, std::size_t batch)
+    : cells_(cells.begin(), cells.end()), plan_(choose_split<T>(cells, 1, batch, 1, false)) {
   args_.batch = batch;
   args_.timesteps = 1;
   args_.return_sequences = true;
-  plan_ = choose_split<T>(cells_, 1, batch, 1, false);
   strands_.reserve(plan_.row_groups);
   for (std::size_t group = 0; group < plan_.row_groups; ++group) {
     const std::size_t begin = batch * group / plan_.row_groups;

@@ -50,7 +50,10 @@ class signals_blocked {  // NOLINT(*-special-member-functions): neither copied n
 #endif
 };
 
-std::atomic<unsigned> thread_limit{1};
+std::atomic<unsigned>& thread_limit() {
+  static constinit std::atomic<unsigned> threads{1};
+  return threads;
+}
 
 }  // namespace
 
@@ -71,7 +74,7 @@ class pool {
   }
 
   prospect prospects() const {
-    const unsigned threads = thread_limit.load(std::memory_order_relaxed);
+    const unsigned threads = thread_limit().load(std::memory_order_relaxed);
     const std::int64_t rest = rest_until_.load(std::memory_order_relaxed);
     if (rest != 0 && now_ns() < rest) return {.threads = 1, .awake = false};
     return {.threads = threads, .awake = awake_.load(std::memory_order_relaxed) > 0};
@@ -100,7 +103,7 @@ class pool {
     if (expected_.fetch_add(1, std::memory_order_relaxed) + 1 < calls_before_waking) return;
     expected_.store(0, std::memory_order_relaxed);
     if (busy_.exchange(true, std::memory_order_acquire)) return;
-    call(ensure_workers(thread_limit.load(std::memory_order_relaxed) - 1));  // they find the door closed, and spin
+    call(ensure_workers(thread_limit().load(std::memory_order_relaxed) - 1));  // they find the door closed, and spin
     release();
   }
 
@@ -186,14 +189,13 @@ class pool {
 
   // Spins for a while, then parks until the worker is called.
   std::uint32_t next_call(worker& self, std::uint32_t seen) {
-    const std::int64_t until = now_ns() + awake_ns;
-    do {
+    for (const std::int64_t until = now_ns() + awake_ns; now_ns() < until;) {
       for (int i = 0; i < 50; ++i) {
         const std::uint32_t called = self.called.load(std::memory_order_acquire);
         if (called != seen) return called;
         relax();
       }
-    } while (now_ns() < until);
+    }
     awake_.fetch_sub(1, std::memory_order_relaxed);
     self.called.wait(seen, std::memory_order_acquire);
     awake_.fetch_add(1, std::memory_order_relaxed);
@@ -223,7 +225,7 @@ class pool {
   void* context_ = nullptr;
   std::uint32_t width_ = 1;
 
-  alignas(64) std::atomic<bool> busy_{false};  // a team is at work; the members below are its caller's
+  std::atomic<bool> busy_{false};  // a team is at work; the members around are its caller's
   std::vector<std::unique_ptr<worker>> workers_;
   int failures_ = 0;
   int successes_ = 0;  // since the last failure, or since one was forgiven
@@ -233,9 +235,9 @@ class pool {
   std::atomic<int> expected_{0};  // calls in a row
 };
 
-unsigned limit() { return thread_limit.load(std::memory_order_relaxed); }
+unsigned limit() { return thread_limit().load(std::memory_order_relaxed); }
 
-void set_limit(unsigned threads) { thread_limit.store(threads, std::memory_order_relaxed); }
+void set_limit(unsigned threads) { thread_limit().store(threads, std::memory_order_relaxed); }
 
 prospect prospects() {
   if (limit() < 2) return {.threads = 1, .awake = false};

@@ -79,7 +79,8 @@ def _initial() -> int:
     asked = os.environ.get(_VARIABLE)
     if not asked:
         return min(available_threads(), _MOST)
-    return _checked(int(asked) if asked.strip().isdecimal() else asked, f"environment variable {_VARIABLE}")
+    digits = asked.strip().isdecimal() and len(asked) < 9
+    return _checked(int(asked) if digits else asked[:80], f"environment variable {_VARIABLE}")
 
 
 _core.set_thread_limit(_initial())

@@ -163,12 +163,12 @@ class Bidirectional(Layer):
                 results = self._run_native(
                     inputs, {"mask": mask, "initial_state": initial_state, "training": training}
                 )
+                if results is None:
+                    return None
+                outputs = arguments.assembled(self._merge(*results[0]), results[1], self.return_state)
         except (TypeError, ValueError):
             return None
-        if results is None:
-            return None
         self._clear_losses()
-        outputs = arguments.assembled(self._merge(*results[0]), results[1], self.return_state)
         return outputs if mask is None else masked.attach(outputs, self.compute_mask(inputs, mask))
 
     def _takes_plain_calls(self, keywords: dict[str, Any]) -> bool:

@@ -12,7 +12,6 @@ from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import nest, plan, state
 from rnnpack.layers import arguments, context, masked
 from rnnpack.layers.input_spec import surely_fits
-from rnnpack.layers.weights import WeightOwner
 
 if TYPE_CHECKING:
     from rnnpack.layers.ragged import Ragged
@@ -94,7 +93,7 @@ def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.Pla
     """
     stacked = type(layer.cell) is StackedRNNCells
     if (
-        WeightOwner._losses_exist
+        any(one._call_losses for one in layer._flatten_layers())  # the next call clears them
         or (stacked and layer.return_state)
         or plan.drops(layer.cell)
         or not layer.input_spec[0].accepts_any(cells[0].input_size)

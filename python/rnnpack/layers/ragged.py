@@ -98,12 +98,13 @@ def _from_pair(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
             "`inputs` as (values, row_lengths) needs lengths that are integers of at least 0, got "
             f"{lengths.dtype} lengths {lengths}"
         )
-    splits = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-    if splits[-1] != len(values):
+    total = sum(int(length) for length in lengths)  # which does not wrap around
+    if total != len(values):
         raise ValueError(
             f"`inputs` as (values, row_lengths) needs lengths that add up to the {len(values)} timesteps of "
-            f"the values, got {splits[-1]}"
+            f"the values, got {total}"
         )
+    splits = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
     return Ragged(values, splits, False)
 
 

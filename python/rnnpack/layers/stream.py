@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
+from rnnpack.cells.built_in import BuiltInCell
 from rnnpack.engine import loop, nest, plan, state
 from rnnpack.layers import arguments
 from rnnpack.layers.building import build_cell
@@ -55,6 +57,7 @@ class Stream:
         self._native: _core.Stream | None = None
         self._cells: list[_core.PackedCell] | None = None  # of _native
         self._states: list[Any] | None = None  # where _native does not hold them
+        self._lock = threading.Lock()
         if layer.built:
             self._prepare()
 
@@ -77,12 +80,17 @@ class Stream:
             outputs = self._native(inputs, out)
             if outputs is not None:
                 return outputs
-        inputs = arguments.prepared(inputs, self.layer._policy.compute_dtype, True)
-        self._check(inputs)
-        self._prepare()
-        if self._native is not None:
-            return self._native(inputs, out)
-        return self._python_step(inputs, out)
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("stream: another thread is using it; streams are for one thread at a time")
+        try:
+            inputs = arguments.prepared(inputs, self.layer._policy.compute_dtype, True)
+            self._check(inputs)
+            self._prepare()
+            if self._native is not None:
+                return self._native(np.require(inputs, requirements=("C", "A")), out)
+            return self._python_step(inputs, out)
+        finally:
+            self._lock.release()
 
     def reset(self, rows: Any = None) -> None:
         """Starts rows anew.
@@ -91,11 +99,14 @@ class Stream:
             rows: row number, array or list of row numbers, or bools `(batch,)`; None for all.
 
         Raises:
-            IndexError: a row that does not exist, or bools of another number.
+            IndexError: a row that does not exist, or bools of another number; nothing has changed then.
         """
         chosen = np.arange(self.batch_size)
         if rows is not None:
-            chosen = np.atleast_1d(chosen[np.asarray(rows)])
+            wanted = np.asarray(rows)
+            if wanted.ndim > 1 or (wanted.size > 0 and wanted.dtype.kind not in "iub"):
+                raise IndexError(f"`rows` must be row numbers or bools (batch,), got {rows!r}")
+            chosen = chosen[wanted if wanted.size > 0 else []].reshape(-1)
         if self._native is not None:
             self._native.zero_rows(chosen.tolist())
         elif self._states is not None:
@@ -136,15 +147,19 @@ class Stream:
 
     def _check(self, inputs: Any) -> None:
         """Builds the layer on its first inputs; checks them as a call would."""
-        axis = 0 if self.layer.time_major else 1
-        step = nest.map_structure(lambda array: np.expand_dims(array, axis), inputs)
+        layer = self.layer
+        # Built-in cells take one axis of features; others may take more.
+        built_in = all(isinstance(cell, BuiltInCell) for cell in plan.members_of(layer.cell))
         for array in nest.flatten(inputs):
-            if array.ndim < 2 or len(array) != self.batch_size:
+            fits = array.ndim == 2 if built_in else array.ndim >= 2
+            if not fits or len(array) != self.batch_size:
                 raise ValueError(f"`inputs` must have shape ({self.batch_size}, features), got {array.shape}")
-        if not self.layer.built:
-            build_cell(self.layer, nest.map_structure(lambda array: array.shape, step))
-        if not self.layer.stateful:  # its spec holds the batch size of its own states
-            check_inputs(self.layer.input_spec, step, self.layer.name)
+        axis = 0 if layer.time_major else 1
+        step = nest.map_structure(lambda array: np.expand_dims(array, axis), inputs)
+        if not layer.built:
+            build_cell(layer, nest.map_structure(lambda array: array.shape, step))
+        if not layer.stateful:  # its spec holds the batch size of its own states
+            check_inputs(layer.input_spec, step, layer.name)
 
     def _prepare(self) -> None:
         """Brings the native stream up to date with the layer, or makes either kind of states."""
@@ -180,15 +195,29 @@ class Stream:
             zero_output_for_mask=False,
         )
         if out is not None:
-            if (
-                not isinstance(outputs, np.ndarray)
-                or out.shape != outputs.shape
-                or out.dtype != outputs.dtype
-            ):
+            if not _fits(out, outputs):
                 raise ValueError(
-                    f"`out` must fit outputs of shape {np.shape(outputs)}, got {out.dtype} {out.shape}"
+                    "`out` must be a writeable array of the outputs' shape and dtype: outputs are "
+                    f"{_described(outputs)}, got {_described(out)}"
                 )
             np.copyto(out, outputs)
             outputs = out
         self._states = states
         return outputs
+
+
+def _fits(out: Any, outputs: Any) -> bool:
+    """Whether the caller's array can hold these outputs."""
+    return (
+        isinstance(out, np.ndarray)
+        and isinstance(outputs, np.ndarray)
+        and out.shape == outputs.shape
+        and out.dtype == outputs.dtype
+        and bool(out.flags.writeable)
+    )
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return f"a {type(value).__name__}"
+    return f"{value.dtype} of shape {value.shape}" + ("" if value.flags.writeable else ", read-only")
