@@ -1,4 +1,4 @@
-"""After its first plain call a layer keeps a prepared one, which must notice every change that concerns it."""
+"""After its first plain call a layer keeps a prepared one, which must notice every change it depends on."""
 
 from __future__ import annotations
 
