@@ -17,4 +17,6 @@ def test_the_examples_run_and_say_what_they_print(capsys: Any) -> None:
     printed = capsys.readouterr().out
     assert printed.startswith("(32, 100, 64) (32, 64) native: lstm/")
     assert names["smoothed"].shape == (32, 100, 16)
-    assert len(blocks) == 3
+    assert names["out"].shape == (32, 64)
+    assert "[(40, 8), (7, 8), (93, 8)]" in printed
+    assert len(blocks) == 5
