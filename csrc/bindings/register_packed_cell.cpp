@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/interpreter_lock.h"
 #include "bindings/packed_cell_object.h"
 #include "bindings/register.h"
 #include "bindings/slots.h"
@@ -81,7 +82,7 @@ packed_cell<T> pack(const kernel_table& table, cell_kind kind, activation_pair a
                                 .kernel = input.data(),
                                 .recurrent_kernel = recurrent.data(),
                                 .bias = bias.is_none() ? nullptr : bias_values.data()};
-  const py::gil_scoped_release released;
+  const lock_released released;
   return packed_cell<T>(table, weights);
 }
 

@@ -168,7 +168,7 @@ class plain_call {
       result = sequence::run<T>({&one, 1}, question);
     } else {
       const auto held = py::reinterpret_borrow<py::object>(inputs);
-      const py::gil_scoped_release released;
+      const lock_released released;
       result = sequence::run<T>({&one, 1}, question);
     }
     if (result == status::interrupted) throw py::error_already_set();

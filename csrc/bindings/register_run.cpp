@@ -105,7 +105,7 @@ void run_all(std::span<const sequence::direction<T>> directions) {
   const interruption question = signals.question();
   status result = status::ok;
   {
-    const py::gil_scoped_release released;
+    const lock_released released;
     result = sequence::run<T>(directions, question);
   }
   if (result == status::interrupted) throw py::error_already_set();

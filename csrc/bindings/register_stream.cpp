@@ -5,6 +5,7 @@
 #include "bindings/arguments.h"
 #include "bindings/epoch.h"
 #include "bindings/fast_array.h"
+#include "bindings/interpreter_lock.h"
 #include "bindings/register.h"
 #include "bindings/slots.h"
 #include "sequence/stream.h"
@@ -56,7 +57,7 @@ struct stream_of {
       run();
     } else {
       const auto held = py::reinterpret_borrow<py::object>(inputs);
-      const py::gil_scoped_release released;
+      const lock_released released;
       run();
     }
     return outputs;

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "api/run.h"
+#include "bindings/interpreter_lock.h"
 
 namespace rnnpack::bindings {
 
@@ -22,6 +23,7 @@ class signal_check {
     const clock::time_point now = clock::now();
     if (now - self.last_ < std::chrono::milliseconds(50)) return true;
     self.last_ = now;
+    if (interpreter_ends()) return true;  // nobody is left to ask
     const pybind11::gil_scoped_acquire locked;
     return PyErr_CheckSignals() == 0;
   }

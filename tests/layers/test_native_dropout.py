@@ -153,6 +153,29 @@ def test_flags_masks_and_first_states(kinds, rates, return_sequences, go_backwar
         assert [bits(s[2]) for s in flatten(results[1][1:])] == [bits(s[2]) for s in flatten(states)]
 
 
+ODD = {
+    "a mask of numbers": {"mask": MASK.astype(int)},
+    "a mask of three axes": {"mask": MASK[..., None]},
+    "float64 states": {"mask": MASK, "initial_state": [np.ones((B, U))] * 2},
+    "strided states": {"mask": MASK, "initial_state": [np.ones((U, B), "f").T] * 2},
+    "a tuple of states": {"mask": MASK, "initial_state": (np.ones((B, U), "f"),) * 2},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_arguments_that_go_the_long_way_draw_no_second_time(odd):
+    """What the native module refuses at first is converted and tried again: with the same masks."""
+    native, python = both(["lstm"], (0.5, 0.25))
+    kwargs = {"initial_state": [np.ones((B, U), "f")] * 2} if "initial_state" in ODD[odd] else {}
+    x, after, results = normal(B, T, F), [], []
+    native(x)
+    for layer, arguments in ((native, {"mask": MASK, **kwargs}), (native, ODD[odd]), (python, ODD[odd])):
+        results.append(trained(layer, x, **arguments))
+        after.append(rnnpack.random.generator().random())
+    assert after == after[:1] * 3
+    assert bits(results[0]) == bits(results[1])
+
+
 def test_time_major_and_unroll_draw_the_same():
     native, _ = both(["lstm"], (0.5, 0.25), return_sequences=True)
     x = normal(B, T, F)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from contract.contract_cells import bits, normal
 from contract.contract_oracle import flatten
+from moments import at_line
 from stream_cases import MAKE, B, F, T, U, X, begun, held
 
 from rnnpack import LSTM, RNN, LSTMCell
@@ -226,3 +227,20 @@ def test_a_stream_goes_with_its_last_reference(name):
         assert references[2]() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_another_layer_may_change_at_any_moment_of_a_step(dtype):
+    """As when another thread builds or loads a layer; inputs that are cast go the long way."""
+    layer, stream = begun("lstm")
+    other, alone = LSTM(U), layer.stream(B)
+    other.build((None, None, F))
+    alone(X[:, 0] + 1)
+    x, happened, line = X[:, 1].astype(dtype), True, 0
+    while happened:
+        line += 1
+        other.cell.bias.assign(np.zeros(4 * U))
+        got, happened = at_line(line, lambda: other.cell.bias.assign(np.ones(4 * U)), lambda: stream(x))
+        assert got is not None, f"nothing came back when the change came before line {line}"
+        assert bits(got) == bits(alone(X[:, 1]))
+    assert line > 5

@@ -1,0 +1,36 @@
+// The interpreter's lock during long work, also in threads that are still at work when the interpreter ends.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <thread>
+
+namespace rnnpack::bindings {
+
+inline bool interpreter_ends() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
+
+// Gives the lock up while it lives. Before 3.14 a thread that asks for the lock of an ending interpreter is unwound by
+// force, which C++ answers by ending the process; a thread that comes back so late sleeps instead until the process
+// ends.
+class lock_released {  // NOLINT(*-special-member-functions): neither copied nor moved
+ public:
+  lock_released() : state_(PyEval_SaveThread()) {}
+  ~lock_released() noexcept(false) {
+    while (interpreter_ends()) std::this_thread::sleep_for(std::chrono::seconds(1));
+    PyEval_RestoreThread(state_);
+  }
+  lock_released(const lock_released&) = delete;
+  lock_released& operator=(const lock_released&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+}  // namespace rnnpack::bindings
