@@ -22,7 +22,7 @@ inline bool interpreter_ends() {
 class lock_released {  // NOLINT(*-special-member-functions): neither copied nor moved
  public:
   lock_released() : state_(PyEval_SaveThread()) {}
-  ~lock_released() noexcept(false) {
+  ~lock_released() noexcept(false) {  // NOLINT(bugprone-unsafe-to-allow-exceptions): the unwinding may still pass
     while (interpreter_ends()) std::this_thread::sleep_for(std::chrono::seconds(1));
     PyEval_RestoreThread(state_);
   }

@@ -7,39 +7,11 @@
 #include "bindings/register.h"
 #include "bindings/signals.h"
 #include "bindings/slots.h"
+#include "bindings/watched_lists.h"
 #include "sequence/run.h"
 
 namespace rnnpack::bindings {
 namespace {
-
-// Lists whose items a prepared call depends on: Python code may change them in place, unseen.
-class watched_lists {
- public:
-  explicit watched_lists(const py::sequence& lists) {
-    for (const py::handle list : lists) {
-      if (!PyList_Check(list.ptr())) throw py::type_error("watched: expected lists");
-      const auto found = py::reinterpret_borrow<py::list>(list);
-      lists_.push_back({.list = found, .items = py::tuple(found)});
-    }
-  }
-
-  bool unchanged() const {
-    for (const auto& [list, items] : lists_) {
-      const Py_ssize_t size = PyList_GET_SIZE(list.ptr());
-      if (size != PyTuple_GET_SIZE(items.ptr())) return false;
-      for (Py_ssize_t i = 0; i < size; ++i)
-        if (PyList_GET_ITEM(list.ptr(), i) != PyTuple_GET_ITEM(items.ptr(), i)) return false;
-    }
-    return true;
-  }
-
- private:
-  struct snapshot {
-    py::list list;
-    py::tuple items;
-  };
-  std::vector<snapshot> lists_;
-};
 
 struct call_flags {
   bool time_major;
@@ -79,25 +51,30 @@ class plain_call {
     return value == nullptr ? std::string_view() : value;
   }
 
+  // The data of first states, kept alive: the caller's list may lose its items meanwhile.
   template <class T>
-  using states_of = std::array<const T*, 2>;
+  struct states_of {
+    std::array<const T*, 2> data{};
+    std::array<py::object, 2> held;
+  };
 
   // The data of first states in the order and shapes of the cell's; false: not plain.
   template <class T>
   static bool read_states(PyObject* given, Py_ssize_t batch, const packed_cell<T>& cell, states_of<T>& states) {
-    states.fill(nullptr);
     if (given == Py_None) return true;
     const bool list = PyList_CheckExact(given);
     if (!list && !PyTuple_CheckExact(given)) return false;
     const auto count = static_cast<Py_ssize_t>(cell.states());
     if ((list ? PyList_GET_SIZE(given) : PyTuple_GET_SIZE(given)) != count) return false;
     for (Py_ssize_t i = 0; i < count; ++i) {
-      const auto* state = plain_array<T>(list ? PyList_GET_ITEM(given, i) : PyTuple_GET_ITEM(given, i), 2);
+      PyObject* const item = list ? PyList_GET_ITEM(given, i) : PyTuple_GET_ITEM(given, i);
+      const auto* state = plain_array<T>(item, 2);
       const auto units = static_cast<Py_ssize_t>(cell.units());
       if (state == nullptr || state->dimensions[0] != batch || state->dimensions[1] != units ||
           (batch > 1 && state->strides[0] != units * static_cast<Py_ssize_t>(sizeof(T))))
         return false;
-      states[i] = reinterpret_cast<const T*>(state->data);
+      states.data[i] = reinterpret_cast<const T*>(state->data);
+      states.held[i] = py::reinterpret_borrow<py::object>(item);
     }
     return true;
   }
@@ -140,7 +117,7 @@ class plain_call {
         .inputs_batch = array->strides[1 - time] / item,
         .go_backwards = flags_.go_backwards,
         .return_sequences = flags_.return_sequences,
-        .initial_states = zeros.empty() ? first.data() : zeros.data(),
+        .initial_states = zeros.empty() ? first.data.data() : zeros.data(),
         .final_states = flags_.return_state ? final_data.data() : nullptr,
         .outputs = data_of<T>(outputs),
         .outputs_time = !flags_.return_sequences ? 0 : (flags_.time_major ? line : units),

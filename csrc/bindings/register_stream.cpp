@@ -8,6 +8,7 @@
 #include "bindings/interpreter_lock.h"
 #include "bindings/register.h"
 #include "bindings/slots.h"
+#include "bindings/watched_lists.h"
 #include "sequence/stream.h"
 
 namespace rnnpack::bindings {
@@ -138,7 +139,8 @@ class stream_object {
   }
 
  public:
-  stream_object(const py::sequence& cells, std::size_t batch, std::uint64_t checked_at) : epoch_(checked_at) {
+  stream_object(const py::sequence& cells, std::size_t batch, const py::sequence& watched, std::uint64_t checked_at)
+      : watched_(watched), epoch_(checked_at) {
     cell_objects held = hold_cells(cells, "cells");
     if (holds_doubles(held)) {
       stream_ = std::make_unique<stream_of<double>>(std::move(held), batch);
@@ -150,7 +152,7 @@ class stream_object {
   // (inputs, out): the outputs; None where the inputs are not plain, or the cells may be out of date.
   static py::object call(stream_object& self, PyObject* const* args, Py_ssize_t count) {
     if (count != 2) throw py::type_error("expected inputs and out");
-    if (self.epoch_ != epoch()) return py::none();
+    if (self.epoch_ != epoch() || !self.watched_.unchanged()) return py::none();
     const exclusive alone(self.busy_);
     return self.visit([&](auto& stream) { return stream.step(args[0], args[1]); });
   }
@@ -177,10 +179,14 @@ class stream_object {
   }
 
   // The cells were up to date at this epoch.
-  void renew(std::uint64_t checked_at) { epoch_ = checked_at; }
+  void renew(const py::sequence& watched, std::uint64_t checked_at) {
+    watched_ = watched_lists(watched);
+    epoch_ = checked_at;
+  }
 
  private:
   std::variant<std::unique_ptr<stream_of<float>>, std::unique_ptr<stream_of<double>>> stream_;
+  watched_lists watched_;
   std::uint64_t epoch_;
   std::atomic<bool> busy_{false};
 };
@@ -192,14 +198,14 @@ void register_stream(py::module_& module) {
                             py::custom_type_setup(&make_callable<stream_object, &stream_object::call>))
       .def_static(
           "_make",
-          [](const py::sequence& cells, std::size_t batch, std::uint64_t checked_at) {
-            return std::make_unique<stream_object>(cells, batch, checked_at);
+          [](const py::sequence& cells, std::size_t batch, const py::sequence& watched, std::uint64_t checked_at) {
+            return std::make_unique<stream_object>(cells, batch, watched, checked_at);
           },
-          py::arg("cells"), py::arg("batch"), py::arg("epoch"))
+          py::arg("cells"), py::arg("batch"), py::arg("watched"), py::arg("epoch"))
       .def("states", &stream_object::states)
       .def("set_states", &stream_object::set_states, py::arg("states"))
       .def("zero_rows", &stream_object::zero_rows, py::arg("rows"))
-      .def("renew", &stream_object::renew, py::arg("epoch"));
+      .def("renew", &stream_object::renew, py::arg("watched"), py::arg("epoch"));
 }
 
 }  // namespace rnnpack::bindings

@@ -87,13 +87,16 @@ class Stream:
     Args:
         cells: as for `run`.
         batch: number of rows.
+        watched: lists that must keep their items.
         epoch: `epoch()` from before the cells were looked up.
 
     Raises:
         MemoryError: the workspace cannot be allocated.
     """
 
-    def __new__(cls, cells: Sequence[PackedCell], batch: int, epoch: int) -> Stream: ...
+    def __new__(
+        cls, cells: Sequence[PackedCell], batch: int, watched: Sequence[list[Any]], epoch: int
+    ) -> Stream: ...
     def __call__(self, inputs: Any, out: NDArray[Any] | None, /) -> NDArray[Any] | None:
         """Take one timestep.
 
@@ -119,8 +122,8 @@ class Stream:
     def zero_rows(self, rows: Sequence[int]) -> None:
         """Set the states of these rows to zero; IndexError, before any change, for others than there are."""
 
-    def renew(self, epoch: int) -> None:
-        """Go on with the same cells, found up to date at this epoch."""
+    def renew(self, watched: Sequence[list[Any]], epoch: int) -> None:
+        """Go on with the same cells, found up to date at this epoch; `watched` as at first."""
 
 def available_isas() -> list[str]:
     """Instruction sets that this build holds and this machine runs, the best first."""

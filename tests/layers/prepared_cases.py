@@ -20,8 +20,15 @@ def prepared(layer, weights=None):
         layer.set_weights(weights)
     for _ in range(3):
         layer(X)
-    assert layer._plain_call is not None, "nothing is prepared, so nothing is tested"
+    assert layer._plain_call(X, None, {}) is not None, "nothing is prepared, so nothing is tested"
     return layer
+
+
+def after(change, layer):
+    """What a layer gives right after a change: other layers that are made would announce changes, too."""
+    prepared(layer)
+    change(layer)
+    return layer(X)
 
 
 def lstm(**flags):

@@ -244,3 +244,13 @@ def test_another_layer_may_change_at_any_moment_of_a_step(dtype):
         assert got is not None, f"nothing came back when the change came before line {line}"
         assert bits(got) == bits(alone(X[:, 1]))
     assert line > 5
+
+
+def test_a_list_of_cells_may_be_replaced_by_an_equal_one():
+    layer, stream = begun("stack")
+    before, old = bits(stream(X[:, 1])), layer.cell.cells
+    layer.cell.cells = list(old)
+    old.clear()
+    stream.reset()
+    stream(X[:, 0])
+    assert bits(stream(X[:, 1])) == before

@@ -31,8 +31,10 @@ CELLS: dict[str, Callable[..., Any]] = {
 
 
 def cell(kind: str, units: int, **more: Any) -> Any:
-    """A cell whose biases are not zero."""
-    return CELLS[kind](units, bias_initializer="random_normal", **more)
+    """A cell whose weights are soon drawn, orthogonal ones take their time; its biases are not zero."""
+    return CELLS[kind](
+        units, recurrent_initializer="glorot_uniform", bias_initializer="random_normal", **more
+    )
 
 
 def normal(*shape: int, dtype: str = "float32", seed: int = 0) -> NDArray[Any]:

@@ -7,6 +7,7 @@ have not failed yet, with calls long enough to wake them. That helpers come at a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -31,12 +32,13 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def check(*calls: Callable[[], Any], counts: Sequence[int]) -> None:
     """Results of the calls with these numbers of threads have the bits of those with one."""
+    slow = os.environ.get("RNNPACK_ISA") == "scalar"
     rnnpack.set_num_threads(1)
     want = [arrays(call()) for call in calls]
 
     def differences(threads: int) -> str:
         rnnpack.set_num_threads(threads)
-        for _ in range(2):
+        for _ in range(1 if slow else 2):
             for i in range(len(calls)):
                 turn = (i + threads) % len(calls)  # another one comes first, before helpers fail to pay
                 for number, (a, b) in enumerate(zip(arrays(calls[turn]()), want[turn], strict=True)):
@@ -48,7 +50,7 @@ def check(*calls: Callable[[], Any], counts: Sequence[int]) -> None:
                         return f"call {turn}, array {number} differs at {np.argwhere(a != b)[:3].tolist()}"
         return "no differences"
 
-    for threads in counts:
+    for threads in counts[:2] if slow else counts:
         assert in_new_pool(partial(differences, threads)) == "no differences", f"{threads} threads"
 
 
@@ -80,7 +82,7 @@ def test_rows(kind: str, dtype: str, isa: str) -> None:
     layer = recurrent(cell(kind, SOME[kind], dtype=dtype), dtype)
     shapes = [(8, 60), (37, 16), (67, 10), (530, 1)]
     inputs = [normal(*shape, 20, dtype=dtype) for shape in shapes]
-    check(*(partial(layer, x) for x in inputs), counts=(2, 3, 16, 300))
+    check(*(partial(layer, x) for x in inputs), counts=(2, 3, 16, 40))
 
 
 @kinds
@@ -88,13 +90,12 @@ def test_rows(kind: str, dtype: str, isa: str) -> None:
 def test_units(kind: str, dtype: str, isa: str) -> None:
     layer = recurrent(cell(kind, MANY[kind], dtype=dtype), dtype)
     inputs = [normal(batch, 18, 30, dtype=dtype) for batch in range(1, 8)]
-    check(*(partial(layer, x) for x in inputs), counts=(2, 3, 4, 7, 16))
+    check(*(partial(layer, x) for x in inputs), counts=(2, 3, 7, 16))
 
 
 @kinds
-@dtypes
-@pytest.mark.parametrize("depth", [2, 3, 4])
-def test_layers(kind: str, dtype: str, depth: int, isa: str) -> None:
+@pytest.mark.parametrize(("depth", "dtype"), [(2, "float32"), (3, "float64"), (4, "float32")])
+def test_layers(kind: str, depth: int, dtype: str, isa: str) -> None:
     names = [kind, *(other for other in CELLS if other != kind)][:depth]
     cells = [cell(name, FEW[name] + 5 * i, dtype=dtype) for i, name in enumerate(names)]
     layer = recurrent(cells, dtype)
@@ -113,14 +114,15 @@ def test_layers_over_many_chunks(kind: str) -> None:
 
 @kinds
 @dtypes
-@pytest.mark.parametrize("merge_mode", ["concat", "sum", None])
-def test_directions(kind: str, dtype: str, merge_mode: str | None, isa: str) -> None:
-    layer = Bidirectional(
-        recurrent(cell(kind, SOME[kind], dtype=dtype), dtype), merge_mode=merge_mode, dtype=dtype
-    )
-    inputs = [normal(batch, steps, 20, dtype=dtype) for batch, steps in [(1, 150), (3, 120), (21, 14)]]
-    layer(inputs[0])
-    check(*(partial(layer, x) for x in inputs), counts=(2, 3, 7))
+def test_directions(kind: str, dtype: str, isa: str) -> None:
+    calls = []
+    for merge_mode, shape in [("concat", (1, 150)), ("sum", (3, 120)), (None, (21, 14))]:
+        one = recurrent(cell(kind, SOME[kind], dtype=dtype), dtype)
+        layer = Bidirectional(one, merge_mode=merge_mode, dtype=dtype)
+        x = normal(*shape, 20, dtype=dtype)
+        layer(x)
+        calls.append(partial(layer, x))
+    check(*calls, counts=(2, 3, 7))
 
 
 @kinds
@@ -256,19 +258,16 @@ def test_stateful_layers_go_on_from_the_same_states(kind: str, isa: str) -> None
 
 @kinds
 @dtypes
-@pytest.mark.parametrize("batch", [1, 4])
-def test_streams_of_wide_layers(kind: str, dtype: str, batch: int, isa: str) -> None:
+def test_streams_of_wide_layers(kind: str, dtype: str, isa: str) -> None:
     """Also the same bits as one call on the whole sequence, which wakes helpers for the stream."""
     cells = [cell(kind, MANY[kind] * 2, dtype=dtype), cell("gru", 130, dtype=dtype)]
     layer = recurrent(cells, dtype, return_state=False)
-    x = normal(batch, 8, 40, dtype=dtype)
-    layer(x)
 
-    def steps() -> Any:
+    def steps(x: NDArray[Any]) -> Any:
         whole = layer(x)
-        stream = layer.stream(batch)
+        stream = layer.stream(len(x))
         outputs = np.stack([stream(x[:, t]) for t in range(x.shape[1])], axis=1)
         np.testing.assert_array_equal(outputs, whole)
         return [outputs, stream.states]
 
-    check(steps, counts=(2, 4))
+    check(*(partial(steps, normal(batch, 8, 40, dtype=dtype)) for batch in (1, 4)), counts=(2, 4))

@@ -158,6 +158,8 @@ class Bidirectional(Layer):
         ):
             return None
         training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
+        if training:  # a refusal would come after dropout masks were drawn
+            return None
         try:
             with states_kept_on_error(self._directions):
                 results = self._run_native(

@@ -14,6 +14,15 @@ from rnnpack.engine import nest
 Shape = tuple[Any, ...]
 
 
+class _Axes(dict[int, "int | None"]):
+    """Axis number to size; prepared calls check themselves again after a change."""
+
+    def __setitem__(self, axis: int, size: int | None) -> None:
+        """Sets a size."""
+        super().__setitem__(axis, size)
+        _core.touch()
+
+
 class InputSpec:
     """Constraints on one input of a layer; None means "anything".
 
@@ -40,7 +49,7 @@ class InputSpec:
         self.ndim = ndim if self.shape is None else len(self.shape)
         self.max_ndim = max_ndim
         self.min_ndim = min_ndim
-        self.axes: dict[int, int | None] = {int(axis): size for axis, size in (axes or {}).items()}
+        self.axes = _Axes((int(axis), size) for axis, size in (axes or {}).items())
         self.dtype: str | None = None if dtype is None else np.dtype(dtype).name
         rank = self.ndim if self.ndim is not None else self.max_ndim
         if self.axes and rank is not None and max(self.axes) > rank - 1:
@@ -79,8 +88,8 @@ class InputSpec:
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal InputSpec."""
-        names = ("shape", "ndim", "max_ndim", "min_ndim", "axes", "dtype")
-        return {name: getattr(self, name) for name in names}
+        names = ("shape", "ndim", "max_ndim", "min_ndim", "dtype")
+        return {**{name: getattr(self, name) for name in names}, "axes": dict(self.axes)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> InputSpec:

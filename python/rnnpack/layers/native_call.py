@@ -71,6 +71,8 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
     if cells is None:
         return None
     training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
+    if training and plan.drops(layer.cell):
+        return None  # a refusal would come after the masks were drawn
     try:
         output, final = run(layer, cells, inputs, states, mask, training)
     except (TypeError, ValueError):

@@ -236,8 +236,9 @@ class RNN(RNNConfig):
             TypeError: a keyword that `call` does not take.
             AssertionError: states or constants are given both in a list of inputs and by keyword.
         """
-        if self._plain_call is not None and constants is None:
-            outputs = self._plain_call(inputs, initial_state, kwargs)
+        plain_call = self._plain_call  # once: another thread may reset it
+        if plain_call is not None and constants is None:
+            outputs = plain_call(inputs, initial_state, kwargs)
             if outputs is not None:
                 return outputs
         if type(inputs) is np.ndarray and constants is None:

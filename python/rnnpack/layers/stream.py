@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rnnpack import _core
 from rnnpack.cells.built_in import BuiltInCell
+from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, nest, plan, state
 from rnnpack.layers import arguments
 from rnnpack.layers.building import build_cell
@@ -86,8 +87,11 @@ class Stream:
             inputs = arguments.prepared(inputs, self.layer._policy.compute_dtype, True)
             self._check(inputs)
             self._prepare()
-            if self._native is not None:
-                return self._native(np.require(inputs, requirements=("C", "A")), out)
+            while self._native is not None:
+                outputs = self._native(np.require(inputs, requirements=("C", "A")), out)
+                if outputs is not None:
+                    return outputs
+                self._prepare()  # something has changed just now
             return self._python_step(inputs, out)
         finally:
             self._lock.release()
@@ -167,9 +171,10 @@ class Stream:
         epoch = _core.epoch()
         cells = plan.native_cells(layer.cell, dtype)
         same = self._cells is not None and cells is not None and len(cells) == len(self._cells)
+        watched = [layer.cell.cells] if type(layer.cell) is StackedRNNCells else []
         if same and all(new is old for new, old in zip(cells or (), self._cells or (), strict=True)):
             assert self._native is not None
-            self._native.renew(epoch)
+            self._native.renew(watched, epoch)
             return
         before = nest.flatten(self.states) if self._native or self._states else None
         if cells is None:
@@ -177,7 +182,7 @@ class Stream:
             self._states = fresh if before is None else nest.pack_sequence_as(fresh, before)
             self._native = self._cells = None
             return
-        native = _core.Stream(cells, self.batch_size, epoch)
+        native = _core.Stream(cells, self.batch_size, watched, epoch)
         if before is not None:
             native.set_states(before)
         self._native, self._cells, self._states = native, cells, None
