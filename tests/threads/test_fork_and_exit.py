@@ -14,6 +14,7 @@ splits = pytest.mark.parametrize("split", SHAPES)
 
 BEGIN = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with Ctrl-C ignored
 import rnnpack
 from shared_calls import SHAPES, alone, arrays, inputs_for, layer_for, own_threads, same
 
