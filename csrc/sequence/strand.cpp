@@ -27,14 +27,15 @@ strand<T>::strand(cell_list cells, const run_args<T>& args, row_range rows, stra
   };
   T* shared = form.layers_overlap ? nullptr : projection(*cells.front());
   layers_.reserve(cells.size());
-  pointers_.reserve(cells.size() * form.members);
+  spaces_.reserve(cells.size() * form.members);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const packed_cell<T>& cell = *cells[i];  // the same cell may stand in a stack twice
-    for (unsigned member = 0; member < form.members; ++member) pointers_.emplace_back(rows.count, memory);
     layer_dropout<T> dropout;
     if (args.dropout != nullptr)
       dropout = layer_dropout<T>(cell, args.dropout[i], rows, args.batch, most_slots, memory);
-    layers_.emplace_back(cell, rows.count, shared != nullptr ? shared : projection(cell), &pointers_[i * form.members],
+    for (unsigned member = 0; member < form.members; ++member)
+      spaces_.emplace_back(cell, rows.count, most_slots, dropout, memory);
+    layers_.emplace_back(cell, rows.count, shared != nullptr ? shared : projection(cell), &spaces_[i * form.members],
                          dropout, memory);
     if (i + 1 == cells.size()) break;
     for (std::size_t ring = 0; ring < rings_; ++ring) {
