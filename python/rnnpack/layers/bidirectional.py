@@ -12,6 +12,7 @@ from rnnpack.explain import Explanation
 from rnnpack.layers import arguments, context, masked, native_pair, ragged
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.serialization import deserialize, serialize
 
@@ -19,7 +20,7 @@ _NEEDED = ("go_backwards", "stateful", "return_sequences", "return_state")
 MERGE_MODES = ("sum", "mul", "ave", "concat", None)
 
 
-class Bidirectional(Layer):
+class Bidirectional(PrecisionControl, Layer):
     """Runs a recurrent layer over the inputs in both directions and merges the outputs.
 
     The forward layer is made anew from the configuration of `layer`, without its weights, and so is the
@@ -89,6 +90,9 @@ class Bidirectional(Layer):
     @property
     def _directions(self) -> tuple[Any, Any]:
         return self.forward_layer, self.backward_layer
+
+    def _precision_layers(self) -> list[Any]:
+        return [layer for layer in self._directions if isinstance(layer, PrecisionControl)]
 
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""

@@ -43,7 +43,7 @@ def cells_of(
         spec = nest.flatten(one.input_spec)
         if len(shape) != 3 or len(spec) != 1 or spec[0] is None or spec[0].problem(shape) is not None:
             return None
-    cells = [plan.native_cells(one.cell, one._policy.compute_dtype) for one in pair]
+    cells = [plan.native_cells(one.cell, one._policy.compute_dtype, one._precision) for one in pair]
     return None if cells[0] is None or cells[1] is None else (cells[0], cells[1])
 
 

@@ -169,7 +169,7 @@ class Stream:
         """Brings the native stream up to date with the layer, or makes either kind of states."""
         layer, dtype = self.layer, self.layer._policy.compute_dtype
         epoch = _core.epoch()
-        cells = plan.native_cells(layer.cell, dtype)
+        cells = plan.native_cells(layer.cell, dtype, layer._precision)
         same = self._cells is not None and cells is not None and len(cells) == len(self._cells)
         watched = [layer.cell.cells] if type(layer.cell) is StackedRNNCells else []
         if same and all(new is old for new, old in zip(cells or (), self._cells or (), strict=True)):
