@@ -41,57 +41,72 @@ struct full_precision {
   static sum multiply(operand x, weights b, sum acc) { return fma(x, b, acc); }
 };
 
-// Rounds to the nearest bfloat16, ties to even; NaN stays NaN.
+// Calls f(vector, first index) for all k values; what the last vector has too many is zero.
+template <class V, class F>
+[[gnu::always_inline]] inline void for_each_vector(const float* from, std::size_t k, const F& f) {
+  std::size_t i = 0;
+  for (; i + V::lanes <= k; i += V::lanes) f(V::load(from + i), i);
+  if (i < k) f(V::load_partial(from + i, static_cast<int>(k - i)), i);
+}
+
+// Rows end on whole cache lines, so the last vector of one is stored as a whole.
 template <class V>
 void encode_bfloat16(const encode_args<float>& args) {
   for (std::size_t row = 0; row < args.rows; ++row) {
-    const float* __restrict from = args.from[row];
-    auto* __restrict to = reinterpret_cast<std::uint16_t*>(args.to + row * args.row_bytes);
-    for (std::size_t i = 0; i < args.k; ++i) {
-      const auto bits = __builtin_bit_cast(std::uint32_t, from[i]);
-      const std::uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-      const std::uint32_t quiet = bits | 0x400000;
-      to[i] = static_cast<std::uint16_t>(((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16);
+    auto* to = reinterpret_cast<std::uint16_t*>(args.to + row * args.row_bytes);
+    for_each_vector<V>(args.from[row], args.k, [to](V x, std::size_t i) { store_bfloat16(to + i, x); });
+  }
+}
+
+// One row of whole numbers. A row with NaN or infinity gets the scale NaN.
+template <class V, class Magnitudes>
+struct int8_row {
+  const float* from;
+  std::size_t k;
+  std::uint8_t* to;
+
+  // Rounds from * 127 / range; returns the largest magnitude of the row.
+  float round(float range) const {
+    constexpr float least = 1e-30F;  // a row that stays below counts as zeros
+    const V factor = V::broadcast(range >= least ? 127 / range : 0);
+    const V most = V::broadcast(127);
+    Magnitudes seen;
+    for_each_vector<V>(from, k, [&](V x, std::size_t i) {
+      seen.include(x);
+      store_int8(to + i, max_of(V::broadcast(-127), min_of(most, x * factor)));
+    });
+    return seen.largest();
+  }
+
+  float magnitude() const {
+    Magnitudes seen;
+    for_each_vector<V>(from, k, [&](V x, std::size_t) { seen.include(x); });
+    return seen.largest();
+  }
+
+  // The row's scale.
+  float encode(scaling scale) const {
+    constexpr float largest = 3.4028234664e38F;
+    float range = scale.range;
+    if (range > 0) {
+      const float found = round(range);
+      if (found <= range) return range / 127;
+      if (scale.cut_off) return found <= largest ? range / 127 : __builtin_nanf("");
+      range = found;
+    } else {
+      range = magnitude();
     }
-    if (args.k % 2 != 0) to[args.k] = 0;
+    if (!(range <= largest)) return __builtin_nanf("");
+    round(range);
+    return range / 127;
   }
-}
+};
 
-// The largest magnitude; NaN or infinity where there is one.
-inline constexpr float least_magnitude = 1e-30F;  // rows that stay below count as zeros
-
-template <class V>
-float magnitude_of(const float* from, std::size_t k) {
-  std::int32_t most = 0;  // magnitudes of floats order as whole numbers do, NaN above all
-  for (std::size_t i = 0; i < k; ++i) {
-    const std::int32_t bits = __builtin_bit_cast(std::int32_t, from[i]) & 0x7fffffff;
-    most = bits > most ? bits : most;
-  }
-  return __builtin_bit_cast(float, most);
-}
-
-// Rounds to whole numbers of -127 to 127 and adds 128, as products take unsigned operands. A row with NaN or infinity
-// gets the scale NaN.
-template <class V>
+template <class V, class Magnitudes>
 void encode_int8(const encode_args<float>& args) {
   for (std::size_t row = 0; row < args.rows; ++row) {
-    const float* __restrict from = args.from[row];
-    auto* __restrict to = reinterpret_cast<std::uint8_t*>(args.to + row * args.row_bytes);
-    const float magnitude = magnitude_of<V>(from, args.k);
-    const bool finite = magnitude <= 3.4028234664e38F;
-    const bool ranged = args.scale.range > 0 && (args.scale.cut_off || magnitude <= args.scale.range);
-    const float range = ranged ? args.scale.range : magnitude;
-    const float factor = finite && range >= least_magnitude ? 127 / range : 0;
-    args.row_scale[row] = finite ? range / 127 : __builtin_nanf("");
-    for (std::size_t i = 0; i < args.k; ++i) {
-      float x = from[i] * factor;
-      x = x < -127 ? -127 : x;
-      x = x > 127 ? 127 : x;
-      // Adding 1.5 * 2^23 leaves the nearest whole number, ties to even, in the last bits.
-      const float shifted = x + 12582912.0F;
-      to[i] = static_cast<std::uint8_t>((__builtin_bit_cast(std::uint32_t, shifted) & 0xff) ^ 0x80);
-    }
-    for (std::size_t i = args.k; i % 4 != 0; ++i) to[i] = 0;
+    auto* to = reinterpret_cast<std::uint8_t*>(args.to + row * args.row_bytes);
+    args.row_scale[row] = int8_row<V, Magnitudes>{args.from[row], args.k, to}.encode(args.scale);
   }
 }
 
@@ -119,7 +134,7 @@ struct int8_format : Products {
   static constexpr bool scaled = true;
   static constexpr int depth = 4;
   static constexpr std::size_t vector_bytes = vector::lanes * depth * sizeof(value);
-  static constexpr number_format<float> format{precision::int8, depth, sizeof(value), &encode_int8<vector>};
+  static constexpr number_format<float> format{precision::int8, depth, sizeof(value), &encode_int8<vector, typename Products::magnitudes>};
 
   static constexpr int most_rows(int vectors) { return limited_rows(Products::tile_rows(vectors)); }
   static const value* row(const operand_rows<float>& a, std::size_t i) {

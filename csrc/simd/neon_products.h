@@ -14,6 +14,26 @@ struct i32 {
   f32 to_float() const { return {vcvtq_f32_s32(v)}; }
 };
 
+struct magnitude {
+  int32x4_t v = vdupq_n_s32(0);
+  void include(f32 x) { v = vmaxq_s32(v, vandq_s32(vreinterpretq_s32_f32(x.v), vdupq_n_s32(0x7fffffff))); }
+  float largest() const { return __builtin_bit_cast(float, vmaxvq_s32(v)); }
+};
+
+inline void store_bfloat16(std::uint16_t* p, f32 x) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(x.v);
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+  const uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+  const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+  vst1_u16(p, vshrn_n_u32(vbslq_u32(vceqq_f32(x.v, x.v), rounded, quiet), 16));
+}
+
+inline void store_int8(std::uint8_t* p, f32 x) {
+  const int16x4_t words = vmovn_s32(vcvtnq_s32_f32(x.v));
+  const uint8x8_t bytes = veor_u8(vreinterpret_u8_s8(vmovn_s16(vcombine_s16(words, words))), vdup_n_u8(0x80));
+  vst1_lane_u32(reinterpret_cast<std::uint32_t*>(p), vreinterpret_u32_u8(bytes), 0);
+}
+
 // The two values of each lane, widened.
 struct pair {
   float32x4_t low;
@@ -51,6 +71,7 @@ struct halves {
 
 struct int8 {
   using vector = f32;
+  using magnitudes = magnitude;
   using sum = i32;
   using weights = halves;
   using operand = int16x8_t;  // the same four numbers twice

@@ -14,6 +14,27 @@ struct i32 {
   f32 to_float() const { return {static_cast<float>(v)}; }
 };
 
+struct magnitude {
+  std::int32_t v = 0;
+  void include(f32 x) {
+    const std::int32_t bits = __builtin_bit_cast(std::int32_t, x.v) & 0x7fffffff;
+    v = bits > v ? bits : v;
+  }
+  float largest() const { return __builtin_bit_cast(float, v); }
+};
+
+inline void store_bfloat16(std::uint16_t* p, f32 x) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, x.v);
+  const std::uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+  *p = static_cast<std::uint16_t>((x.v != x.v ? bits | 0x400000 : rounded) >> 16);
+}
+
+inline void store_int8(std::uint8_t* p, f32 x) {
+  // The nearest whole number is in the last bits of what round_even adds.
+  const float shifted = x.v + 12582912.0F;
+  *p = static_cast<std::uint8_t>((__builtin_bit_cast(std::uint32_t, shifted) & 0xff) ^ 0x80);
+}
+
 struct bfloat16 {
   using vector = f32;
   struct weights {
@@ -35,6 +56,7 @@ struct bfloat16 {
 
 struct int8 {
   using vector = f32;
+  using magnitudes = magnitude;
   using sum = i32;
   struct weights {
     std::int8_t v[4];
