@@ -17,9 +17,11 @@ status run(std::span<const direction<T>> directions, const interruption& questio
   const thread_arena memory;
   std::vector<strand<T>> strands;
   strands.reserve(plan.row_groups * directions.size());
-  const std::vector<std::size_t> cuts = cut_rows(first, plan.row_groups);
+  std::vector<std::size_t> cuts;
+  if (plan.row_groups > 1) cuts = cut_rows(first, plan.row_groups);
   for (std::size_t group = 0; group < plan.row_groups; ++group) {
-    const row_range rows{.first = cuts[group], .count = cuts[group + 1] - cuts[group]};
+    row_range rows{.first = 0, .count = first.batch};
+    if (!cuts.empty()) rows = {.first = cuts[group], .count = cuts[group + 1] - cuts[group]};
     for (const direction<T>& one : directions) {
       strands.emplace_back(one.cells, one.args, rows, form_of(plan), *memory);
       strands.back().start();
