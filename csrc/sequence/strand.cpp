@@ -149,7 +149,8 @@ bool strand<T>::step(std::size_t index, std::size_t chunk_index, crew& here) {
   const std::size_t units = one.cell().units();
   const std::size_t bytes_per_row = one.cell().bytes();
   T* const next_inputs = last ? nullptr : between(index, chunk_index);
-  for (std::size_t step = 0; step < chunk.steps; ++step) {
+  const std::size_t steps = chunk.steps;  // after the last meeting member 0 may already collect the next chunk
+  for (std::size_t step = 0; step < steps; ++step) {
     const std::size_t first = chunk.step_begin[step];
     const std::size_t rows = chunk.step_begin[step + 1] - first;
     const std::size_t work = (rows + 1) * bytes_per_row;  // a masked step takes time as well
