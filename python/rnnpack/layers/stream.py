@@ -88,7 +88,7 @@ class Stream:
             self._check(inputs)
             self._prepare()
             while self._native is not None:
-                outputs = self._native(np.require(inputs, requirements=("C", "A")), out)
+                outputs = self._native(np.array(inputs, order="C"), out)
                 if outputs is not None:
                     return outputs
                 self._prepare()  # something has changed just now
