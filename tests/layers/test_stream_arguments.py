@@ -138,6 +138,13 @@ def test_batch_sizes_that_are_none(size):
         LSTM(U).stream(size)
 
 
+def test_more_rows_than_there_is_memory_for():
+    layer = LSTM(U)
+    layer.build((None, None, F))
+    with pytest.raises(MemoryError):
+        layer.stream(2**62)
+
+
 def test_layers_that_cannot_stream():
     with pytest.raises(ValueError, match="go_backwards=True"):
         LSTM(U, go_backwards=True).stream(B)
