@@ -176,6 +176,8 @@ class Stream:
             assert self._native is not None
             self._native.renew(watched, epoch)
             return
+        if cells is None and self._states is not None:
+            return
         before = nest.flatten(self.states) if self._native or self._states else None
         if cells is None:
             fresh = state.fresh(layer.cell, self.batch_size, dtype)
