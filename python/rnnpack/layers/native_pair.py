@@ -37,6 +37,8 @@ def cells_of(
         return None
     if any(getattr(forward, name) != getattr(backward, name) for name in _SHARED):
         return None
+    if bool(forward.go_backwards) == bool(backward.go_backwards):  # changed since they became a pair
+        return None
     if forward.zero_output_for_mask and not forward.return_sequences:
         return None
     for one in pair:

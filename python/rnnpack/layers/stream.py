@@ -88,7 +88,7 @@ class Stream:
             self._check(inputs)
             self._prepare()
             while self._native is not None:
-                outputs = self._native(np.require(inputs, requirements=("C", "A")), out)
+                outputs = self._native(np.array(inputs, order="C"), out)
                 if outputs is not None:
                     return outputs
                 self._prepare()  # something has changed just now
@@ -175,6 +175,8 @@ class Stream:
         if same and all(new is old for new, old in zip(cells or (), self._cells or (), strict=True)):
             assert self._native is not None
             self._native.renew(watched, epoch)
+            return
+        if cells is None and self._states is not None:
             return
         before = nest.flatten(self.states) if self._native or self._states else None
         if cells is None:
