@@ -60,12 +60,12 @@ struct project_args {
 template <class T>
 struct step_args {
   std::size_t rows;
-  std::size_t k;            // length of a row of `a`: the units of the cell
-  operand_rows<T> a;        // what is multiplied by the weights
-  const T* const* h;        // [rows] the previous state, padded to whole blocks
-  T* const* c;              // [rows] second state or scratch, read and written in place, padded
-  T* const* out;            // [rows] where the new state goes, padded
-  T* const* y;              // [rows] where the output goes as well, exactly `k` values; may be null
+  std::size_t k;      // length of a row of `a`: the units of the cell
+  operand_rows<T> a;  // what is multiplied by the weights
+  const T* const* h;  // [rows] the previous state, padded to whole blocks
+  T* const* c;        // [rows] second state or scratch, read and written in place, padded
+  T* const* out;      // [rows] where the new state goes, padded
+  T* const* y;        // [rows] where the output goes as well, exactly `k` values; may be null
   weight_panels weights;
   const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
   block_range blocks;

@@ -159,9 +159,10 @@ void register_packed_cell(py::module_& module) {
       .def_static("_make", &make_packed_cell, py::arg("kind"), py::arg("kernel"), py::arg("recurrent_kernel"),
                   py::arg("bias"), py::arg("activation"), py::arg("recurrent_activation"), py::arg("isa") = "",
                   py::arg("precision") = "full", py::arg("input_range") = 0.0, py::arg("state_range") = 0.0)
-      .def_property_readonly(
-          "kind",
-          [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return name_of(kinds(), c.kind()); }); })
+      .def_property_readonly("kind",
+                             [](const packed_cell_object& o) {
+                               return visit(o, [](const auto& c) { return name_of(kinds(), c.kind()); });
+                             })
       .def_property_readonly(
           "isa", [](const packed_cell_object& o) { return visit(o, [](const auto& c) { return c.isa(); }); })
       .def_property_readonly(

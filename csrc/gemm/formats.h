@@ -134,7 +134,8 @@ struct int8_format : Products {
   static constexpr bool scaled = true;
   static constexpr int depth = 4;
   static constexpr std::size_t vector_bytes = vector::lanes * depth * sizeof(value);
-  static constexpr number_format<float> format{precision::int8, depth, sizeof(value), &encode_int8<vector, typename Products::magnitudes>};
+  static constexpr number_format<float> format{precision::int8, depth, sizeof(value),
+                                               &encode_int8<vector, typename Products::magnitudes>};
 
   static constexpr int most_rows(int vectors) { return limited_rows(Products::tile_rows(vectors)); }
   static const value* row(const operand_rows<float>& a, std::size_t i) {

@@ -62,12 +62,9 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
     const pass_kernels<T>& pass = kernels.pass[p];
     const std::size_t blocks = (units_ + pass.width - 1) / pass.width;
     padded_units_ = std::max(padded_units_, blocks * pass.width);
-    packed_pass<T> packed{&pass,
-                          blocks,
-                          pack(input, format_, pass),
-                          pack(recurrent, format_, pass),
-                          pack_bias(bias, gates, units_, pass),
-                          {}};
+    packed_pass<T> packed{
+        &pass, blocks, pack(input, format_, pass), pack(recurrent, format_, pass), pack_bias(bias, gates, units_, pass),
+        {}};
     if (!candidate_bias.empty()) {
       const pass_kernels<T> one_gate{.first_gate = 0, .gates = 1, .width = pass.width};
       packed.candidate_bias = pack_bias(candidate_bias, 1, units_, one_gate);

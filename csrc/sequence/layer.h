@@ -37,8 +37,8 @@ struct workspace {
         side(memory.take<std::uint8_t>(rows)),
         encode_inputs(cell.format(), cell.input_scaling(), cell.input_size(),
                       checked_product(slots, dropout.input_sources()), memory),
-        encode_states(cell.format(), cell.state_scaling(), cell.units(),
-                      checked_product(rows, dropout.state_sources()), memory) {}
+        encode_states(cell.format(), cell.state_scaling(), cell.units(), checked_product(rows, dropout.state_sources()),
+                      memory) {}
 };
 
 template <class T>
@@ -150,7 +150,7 @@ class layer {
   const packed_cell<T>* cell_;
   layer_state<T> state_;
   T* projected_;
-  workspace<T>* spaces_;      // [members]
+  workspace<T>* spaces_;  // [members]
   layer_dropout<T> dropout_;
 };
 

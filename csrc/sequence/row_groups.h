@@ -24,8 +24,7 @@ std::size_t unmasked_steps(const run_args<T>& args, std::size_t row) {
 template <class T>
 std::vector<std::size_t> cut_rows(const run_args<T>& args, std::size_t groups) {
   std::vector<std::size_t> cost(args.batch + 1, 0);  // of the rows before a row
-  for (std::size_t row = 0; row < args.batch; ++row)
-    cost[row + 1] = cost[row] + 1 + unmasked_steps(args, row);
+  for (std::size_t row = 0; row < args.batch; ++row) cost[row + 1] = cost[row] + 1 + unmasked_steps(args, row);
   std::vector<std::size_t> cuts(groups + 1, 0);
   cuts[groups] = args.batch;
   for (std::size_t group = 1; group < groups; ++group) {

@@ -65,7 +65,8 @@ def native_cells(cell: Any, dtype: np.dtype[Any], precision: Precision) -> list[
     """
     stacked = type(cell) is StackedRNNCells
     if stacked and _is_altered(cell):
-        return _refused(cell, dtype, precision)
+        _check_precision(cell, dtype, precision)
+        return None
     isa = _isa()
     packed = []
     for position, member in enumerate(cell.cells if stacked else (cell,)):
@@ -73,7 +74,8 @@ def native_cells(cell: Any, dtype: np.dtype[Any], precision: Precision) -> list[
         cached = (getattr(member, "_native_cache", None) or {}).get((precision.name, ranges))
         if cached is None or cached[0] != _stamp(member, isa, dtype):
             if reason_against(cell, dtype) is not None:
-                return _refused(cell, dtype, precision)
+                _check_precision(cell, dtype, precision)
+                return None
             cached = _pack(member, isa, dtype, precision.name, ranges)
         packed.append(cached[1])
     return packed
@@ -84,8 +86,8 @@ def forget(cell: Any) -> None:
     cell._native_cache = None
 
 
-def _refused(cell: Any, dtype: np.dtype[Any], precision: Precision) -> None:
-    """None, or ValueError with the reason where the Python loop would not compute what was asked for."""
+def _check_precision(cell: Any, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Raises ValueError where the Python loop would not compute what was asked for."""
     if precision.reduced:
         raise ValueError(
             f"The precision {precision.name} was asked for, which needs the native path: "
@@ -224,8 +226,8 @@ def _pack(
         precision,
         *ranges,
     )
-    # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as other threads may be
-    # reading the old one.
+    # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as other threads
+    # may be reading the old one.
     made = (stamp, packed, (kernel, recurrent, bias))
     cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), (precision, ranges): made}
     return made

@@ -95,7 +95,7 @@ def _ranges(layer: RNN, calibration: Any) -> tuple[tuple[float, float], ...]:
         raise ValueError(
             f"`calibration` must be an array (batch, time, features), got {np.shape(calibration)}"
         )
-    ranges = []
+    ranges: list[tuple[float, float]] = []
     for cell in cells:
         if values.shape[2] != cell.input_size:
             raise ValueError(
