@@ -85,13 +85,13 @@ struct scaling {
 // Rows of values turned into what products of reduced precision read.
 template <class T>
 struct encode_args {
-  const T* const* from;  // [rows]
-  std::size_t rows;
-  std::size_t k;
+  const T* const* from = nullptr;  // [rows]
+  std::size_t rows = 0;
+  std::size_t k = 0;
   scaling scale;
-  std::byte* to;  // [rows][row_bytes]
-  std::size_t row_bytes;
-  float* row_scale;  // [rows], int8 only
+  std::byte* to = nullptr;  // [rows][row_bytes]
+  std::size_t row_bytes = 0;
+  float* row_scale = nullptr;  // [rows], int8 only
 };
 
 template <class T>

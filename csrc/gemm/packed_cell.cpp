@@ -9,7 +9,7 @@ namespace rnnpack {
 namespace {
 
 // Sums of int8 products are 32 bits wide, a product is at most 255 * 127.
-constexpr std::size_t longest_int8_product = std::size_t{0x7fffffff} / (255 * 127);
+constexpr std::size_t longest_int8_product = std::size_t{0x7fffffff} / 255 / 127;
 
 bool stays_within_one(activation which) {
   return which == activation::tanh || which == activation::sigmoid || which == activation::hard_sigmoid ||

@@ -31,7 +31,7 @@ struct operand_ranges {
 template <class T>
 struct packed_pass {
   const pass_kernels<T>* kernels;
-  std::size_t blocks;
+  std::size_t blocks = 0;
   packed_matrix input;       // input_size rows
   packed_matrix recurrent;   // units rows
   buffer<T> bias;            // [blocks][gates][width]

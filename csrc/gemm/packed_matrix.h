@@ -14,7 +14,9 @@ struct packed_matrix {
   buffer<float> column_scale;    // int8: [blocks][gates][width]
   buffer<std::int32_t> offsets;  // int8: the same
 
-  weight_panels view() const { return {panels.data(), column_scale.data(), offsets.data()}; }
+  weight_panels view() const {
+    return {.panels = panels.data(), .column_scale = column_scale.data(), .offsets = offsets.data()};
+  }
   std::size_t bytes() const { return panels.size() + (column_scale.size() + offsets.size()) * sizeof(float); }
 };
 

@@ -29,7 +29,7 @@ std::vector<std::size_t> cut_rows(const run_args<T>& args, std::size_t groups) {
   cuts[groups] = args.batch;
   for (std::size_t group = 1; group < groups; ++group) {
     const std::size_t target = cost.back() / groups * group;
-    const auto found = std::lower_bound(cost.begin(), cost.end(), target) - cost.begin();
+    const auto found = std::ranges::lower_bound(cost, target) - cost.begin();
     cuts[group] = std::clamp<std::size_t>(found, cuts[group - 1] + 1, args.batch - (groups - group));
   }
   return cuts;

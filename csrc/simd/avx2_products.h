@@ -53,7 +53,7 @@ inline void store_int8(std::uint8_t* p, f32 x) {
 
 // Four bytes of a row in every lane.
 inline __m256i broadcast_bytes(const void* p) {
-  std::int32_t bytes;
+  std::int32_t bytes = 0;
   __builtin_memcpy(&bytes, p, sizeof(bytes));
   return _mm256_set1_epi32(bytes);
 }
@@ -65,8 +65,8 @@ struct pair {
 };
 
 inline pair widened(__m256i values) {
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(values, 16)),
-          _mm256_castsi256_ps(_mm256_and_si256(values, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+  return {.low = _mm256_castsi256_ps(_mm256_slli_epi32(values, 16)),
+          .high = _mm256_castsi256_ps(_mm256_and_si256(values, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
 
 struct bfloat16 {
@@ -97,11 +97,11 @@ struct int8 {
   static constexpr int tile_rows(int vectors) { return (f32::registers - 5) / vectors; }
   static weights load(const std::byte* p) {
     const __m256i bytes = load_bytes(p);
-    return {_mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8), _mm256_srai_epi16(bytes, 8)};
+    return {.even = _mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8), .odd = _mm256_srai_epi16(bytes, 8)};
   }
   static operand broadcast(const std::uint8_t* row, std::size_t i) {
     const __m256i bytes = broadcast_bytes(row + 4 * i);
-    return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)};
+    return {.even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), .odd = _mm256_srli_epi16(bytes, 8)};
   }
   static i32 multiply(operand x, weights b, i32 acc) {
     const __m256i products = _mm256_add_epi32(_mm256_madd_epi16(x.even, b.even), _mm256_madd_epi16(x.odd, b.odd));

@@ -46,7 +46,7 @@ inline void store_int8(std::uint8_t* p, f32 x) {
 
 // Four bytes of a row in every lane.
 inline __m512i broadcast_bytes(const void* p) {
-  std::int32_t bytes;
+  std::int32_t bytes = 0;
   __builtin_memcpy(&bytes, p, sizeof(bytes));
   return _mm512_set1_epi32(bytes);
 }
@@ -86,8 +86,8 @@ struct pair {
 };
 
 inline pair widened(__m512i values) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(values, 16)),
-          _mm512_castsi512_ps(_mm512_and_si512(values, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+  return {.low = _mm512_castsi512_ps(_mm512_slli_epi32(values, 16)),
+          .high = _mm512_castsi512_ps(_mm512_and_si512(values, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
 
 struct bfloat16 {
@@ -117,11 +117,11 @@ struct int8 {
   static constexpr int tile_rows(int vectors) { return (f32::registers - 2 * vectors - 4) / vectors; }
   static weights load(const std::byte* p) {
     const __m512i bytes = _mm512_loadu_si512(p);
-    return {_mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8), _mm512_srai_epi16(bytes, 8)};
+    return {.even = _mm512_srai_epi16(_mm512_slli_epi16(bytes, 8), 8), .odd = _mm512_srai_epi16(bytes, 8)};
   }
   static operand broadcast(const std::uint8_t* row, std::size_t i) {
     const __m512i bytes = broadcast_bytes(row + 4 * i);
-    return {_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(bytes, 8)};
+    return {.even = _mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), .odd = _mm512_srli_epi16(bytes, 8)};
   }
   static i32 multiply(operand x, weights b, i32 acc) {
     const __m512i products = _mm512_add_epi32(_mm512_madd_epi16(x.even, b.even), _mm512_madd_epi16(x.odd, b.odd));

@@ -41,8 +41,8 @@ struct pair {
 };
 
 inline pair widened(uint32x4_t values) {
-  return {vreinterpretq_f32_u32(vshlq_n_u32(values, 16)),
-          vreinterpretq_f32_u32(vandq_u32(values, vdupq_n_u32(0xffff0000u)))};
+  return {.low = vreinterpretq_f32_u32(vshlq_n_u32(values, 16)),
+          .high = vreinterpretq_f32_u32(vandq_u32(values, vdupq_n_u32(0xffff0000u)))};
 }
 
 struct bfloat16 {
@@ -54,7 +54,7 @@ struct bfloat16 {
     return widened(vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p))));
   }
   static operand broadcast(const std::uint16_t* row, std::size_t i) {
-    std::uint32_t values;
+    std::uint32_t values = 0;
     __builtin_memcpy(&values, row + 2 * i, sizeof(values));
     return widened(vdupq_n_u32(values));
   }
@@ -78,10 +78,10 @@ struct int8 {
   static constexpr int tile_rows(int vectors) { return (f32::registers - 2 * vectors - 6) / vectors; }
   static weights load(const std::byte* p) {
     const int8x16_t bytes = vld1q_s8(reinterpret_cast<const std::int8_t*>(p));
-    return {vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)};
+    return {.low = vmovl_s8(vget_low_s8(bytes)), .high = vmovl_high_s8(bytes)};
   }
   static operand broadcast(const std::uint8_t* row, std::size_t i) {
-    std::uint32_t bytes;
+    std::uint32_t bytes = 0;
     __builtin_memcpy(&bytes, row + 4 * i, sizeof(bytes));
     return vreinterpretq_s16_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(bytes))));
   }

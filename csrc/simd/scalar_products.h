@@ -66,12 +66,12 @@ struct int8 {
   };
   static constexpr int tile_rows(int vectors) { return (f32::registers - 8) / vectors; }
   static weights load(const std::byte* p) {
-    weights loaded;
+    weights loaded{};
     __builtin_memcpy(&loaded, p, sizeof(loaded));
     return loaded;
   }
   static operand broadcast(const std::uint8_t* row, std::size_t i) {
-    operand loaded;
+    operand loaded{};
     __builtin_memcpy(&loaded, row + 4 * i, sizeof(loaded));
     return loaded;
   }

@@ -226,8 +226,8 @@ def _pack(
         precision,
         *ranges,
     )
-    # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as other threads
-    # may be reading the old one.
+    # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as another
+    # thread may be reading the old one.
     made = (stamp, packed, (kernel, recurrent, bias))
     cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), (precision, ranges): made}
     return made
