@@ -3,17 +3,16 @@
 The worst case of rounding errors, which `tests/tolerance.py` carries along, grows beyond use within the
 hundreds of steps measured here. Rounding errors of many operations behave like independent random numbers of
 mean zero (Higham & Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41,
-2019), so their variances add. `Rounded` carries variances through the oracle's own loops; with the unit
-roundoff `u`:
+2019), so their variances add. `Rounded` carries variances through the oracle's own loops, and so finds how
+errors grow, or fade, in the recurrence:
 
-* `a + b`: the variances add, plus `(u (a + b))**2`.
-* `a b`: `a**2 var(b) + b**2 var(a) + (u a b)**2`.
-* `a @ W` with n terms: `var(a) @ W**2 + n u**2 (a**2 @ W**2)`: each of n additions rounds a partial sum,
-  whose mean square is at most the sum of the squares of the terms.
-* activation: its slope squared times the variance, plus `(8 u)**2` for the approximation inside: vector
-  libraries promise 1 to 4 units in the last place, and a sigmoid adds operations to its exponential.
+* `a + b`: the variances add, plus what rounding the result adds.
+* `a b`: `a**2 var(b) + b**2 var(a)`, plus what rounding the result adds.
+* `a @ W`: `var(a) @ W**2`, plus what the product adds.
+* activation: its slope squared times the variance, plus what its approximation adds.
 
-A result is right when every element is within `SIGMAS` standard deviations.
+What rounding adds is said by the precision, see `rounding.py`. A result is right when every element is within
+`SIGMAS` standard deviations.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from problems import Problem
+from rounding import Rounding, rounding_of
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import reference
 
 # A million Gaussian numbers stay within 5; as much again for errors that are not quite independent.
 SIGMAS = 10.0
-ACTIVATION_ULPS = 8.0
 
 Values = NDArray[np.float64]
 SLOPES: dict[str, Callable[[Values], Values]] = {
@@ -42,33 +41,18 @@ SLOPES: dict[str, Callable[[Values], Values]] = {
 }
 
 
-class Precision:
-    """Unit roundoff of a dtype, and the squares of the weights, which every step needs again."""
-
-    def __init__(self, dtype: Any) -> None:
-        self.u = float(np.finfo(dtype).eps) / 2
-        self._squares: dict[int, tuple[Values, Values]] = {}
-
-    def squares(self, matrix: Values) -> Values:
-        """The matrix squared element by element."""
-        if id(matrix) not in self._squares:
-            self._squares[id(matrix)] = (matrix, np.square(matrix))  # holding it keeps its id its own
-        return self._squares[id(matrix)][1]
-
-
 class Rounded:
     """A float64 row with the variance of the rounding errors of computing it in a lower precision."""
 
     __array_ufunc__ = None  # array op Rounded must reach the reflected operators below
 
-    def __init__(self, value: Values, variance: Values, precision: Precision) -> None:
+    def __init__(self, value: Values, variance: Values, rounding: Rounding) -> None:
         self.value = value
         self.variance = variance
-        self.precision = precision
+        self.rounding = rounding
 
-    def _made(self, value: Any, variance: Any, roundings: float = 1.0) -> Rounded:
-        rounding = np.square(roundings * self.precision.u * value)
-        return Rounded(value, variance + rounding, self.precision)
+    def _made(self, value: Any, variance: Any) -> Rounded:
+        return Rounded(value, variance + self.rounding.element * np.square(value), self.rounding)
 
     @staticmethod
     def _split(other: Any) -> tuple[Any, Any]:
@@ -91,36 +75,35 @@ class Rounded:
     __rmul__ = __mul__
 
     def __matmul__(self, matrix: Values) -> Rounded:
-        rounding = len(self.value) * self.precision.u**2 * np.square(self.value)
-        return self._made(self.value @ matrix, (self.variance + rounding) @ self.precision.squares(matrix), 0)
+        variance = self.rounding.product(self.value, self.variance, matrix)
+        return Rounded(self.value @ matrix, variance, self.rounding)
 
     def __getitem__(self, key: Any) -> Rounded:
-        return Rounded(self.value[key], self.variance[key], self.precision)
+        return Rounded(self.value[key], self.variance[key], self.rounding)
 
     def activate(self, name: str) -> Rounded:
         """Applies an activation of the oracle."""
         value = reference.ACTIVATIONS[name](self.value)
-        approximation = (ACTIVATION_ULPS * self.precision.u) ** 2
-        variance = np.square(SLOPES[name](value)) * self.variance + approximation
-        return Rounded(value, variance, self.precision)
+        variance = np.square(SLOPES[name](value)) * self.variance + self.rounding.activation
+        return Rounded(value, variance, self.rounding)
 
     @staticmethod
     def stack(parts: Sequence[Rounded]) -> Rounded:
         """Puts equal shapes under a new first axis."""
         values, variances = np.stack([p.value for p in parts]), np.stack([p.variance for p in parts])
-        return Rounded(values, variances, parts[0].precision)
+        return Rounded(values, variances, parts[0].rounding)
 
 
 @lru_cache(maxsize=4)
-def expected(problem: Problem, with_states: bool) -> list[Rounded]:
+def expected(problem: Problem, with_states: bool, precision: str = "full") -> list[Rounded]:
     """Output sequence and final states of the problem's distinct rows, from zero or from its states."""
-    precision = Precision(problem.inputs.dtype)
     weights = [np.asarray(a, np.float64) for a in (problem.kernel, problem.recurrent, problem.bias)]
+    rounding = rounding_of(precision, problem, weights[0])
     layer = reference.Layer((reference.CELLS[problem.cell](*weights),), return_sequences=True)
 
     def lift(row: Any) -> Rounded:
         exact = np.asarray(row, np.float64)
-        return Rounded(exact, np.zeros_like(exact), precision)
+        return Rounded(exact, np.zeros_like(exact), rounding)
 
     rows = slice(problem.distinct)
     states = list(problem.states[:, rows]) if with_states else None
@@ -129,7 +112,7 @@ def expected(problem: Problem, with_states: bool) -> list[Rounded]:
     return [result.output, *result.states]
 
 
-def excess(problem: Problem, task: str, results: Sequence[NDArray[Any]]) -> float:
+def excess(problem: Problem, task: str, results: Sequence[NDArray[Any]], precision: str = "full") -> float:
     """The largest error of a result over what rounding explains; above 1 the result is wrong.
 
     Args:
@@ -138,8 +121,9 @@ def excess(problem: Problem, task: str, results: Sequence[NDArray[Any]]) -> floa
             one output without states.
         results: the output `(B, T, H)`, or the outputs of the unmasked steps one after the other, `(n, H)`;
             then the final states.
+        precision: what it was asked to compute in; its results have the problem's dtype all the same.
     """
-    wanted = expected(problem, task == "states")
+    wanted = expected(problem, task == "states", precision)
     if len(results) != (1 if task == "stream" else len(wanted)):
         return float("inf")
     rows = np.arange(len(problem.inputs)) % problem.distinct
