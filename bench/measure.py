@@ -31,13 +31,14 @@ CACHED_CALL_S = 0.05  # a shorter call is first made untimed: the entry before i
 
 @dataclass(frozen=True)
 class Request:
-    """One entry of a group: who does what, with how many threads, and under which mask."""
+    """One entry of a group: who does what, with how many threads, under which mask, in which precision."""
 
     label: str
     contestant: str
     task: str = "sequence"
     threads: int = 1
     mask: str | None = None
+    precision: str = "full"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Group:
 class Entry:
     """A request while it is measured; `status` is ok, wrong, unavailable or failed.
 
-    `kept` is the share of the steps that are not masked, `excess` what `oracle.excess` found, `computed` the
-    processor time of all threads in the `elapsed` seconds of the visits.
+    `kept` is the share of the steps that are not masked, `path` how the contestant says that it computes,
+    `excess` what `oracle.excess` found, `computed` the processor time of all threads in the `elapsed` seconds
+    of the visits.
     """
 
     request: Request
@@ -67,6 +69,7 @@ class Entry:
     status: str = "ok"
     note: str = ""
     kept: float = 1.0
+    path: str = ""
     excess: float | None = None
     calls: int = 1
     warmups: int = 0
@@ -94,6 +97,7 @@ class Entry:
             "status": self.status,
             "note": self.note,
             "kept": self.kept,
+            "path": self.path,
             "excess": None if self.excess is None else float(f"{self.excess:.3g}"),
             "calls": self.calls,
             "computing": round(self.computed / self.elapsed, 3) if self.elapsed else None,
@@ -109,11 +113,19 @@ def prepare(entry: Entry, group: Group, arena: Arena, dtype: str) -> None:
     problem.save(given)
     entry.kept = 1.0 if problem.mask is None else float(problem.mask.mean())
     try:
-        entry.process.ask("prepare", case=request.label, task=request.task, cell=group.cell, file=str(given))
+        answer = entry.process.ask(
+            "prepare",
+            case=request.label,
+            task=request.task,
+            cell=group.cell,
+            file=str(given),
+            precision=request.precision,
+        )
     except ContestantError as error:
         entry.fail(error)
         entry.status = "unavailable"
         return
+    entry.path = answer["path"]
     try:
         entry.process.ask("check", case=request.label, file=str(found))
     except ContestantError as error:
@@ -121,7 +133,7 @@ def prepare(entry: Entry, group: Group, arena: Arena, dtype: str) -> None:
         return
     with np.load(found) as stored:
         results = [stored[name] for name in stored.files]
-    entry.excess = oracle.excess(problem, request.task, results)
+    entry.excess = oracle.excess(problem, request.task, results, request.precision)
     if not entry.excess <= 1:
         entry.status, entry.note = "wrong", f"errors {entry.excess:.3g} times what rounding explains"
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
-import onnx_model
+import onnx
+import onnx_node
 import onnxruntime
-from serve import Arrays, Case
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from serve import Arrays, Case, only_full
 
 
 class Contestant:
@@ -23,17 +27,39 @@ class Contestant:
         """Version."""
         return {"onnxruntime": onnxruntime.__version__}
 
-    def prepare(self, task: str, cell: str, arrays: Arrays) -> Case:
+    def prepare(self, task: str, cell: str, arrays: Arrays, precision: str) -> Case:
         """See `serve.Contestant`; tasks: sequence, states, stream (bound arrays, no copies)."""
+        if precision == "bfloat16":
+            only_full(precision, "ONNX Runtime's CPU provider")
         if task not in ("sequence", "states", "stream"):
             raise ValueError(f"unknown task {task!r}")
         with_states = task != "sequence"
-        model = onnx_model.build(cell, arrays, with_states)
+        model = onnx_node.build(cell, arrays, with_states)
+        if precision == "int8":
+            model = quantized(model)
         session = onnxruntime.InferenceSession(model, self.options, providers=["CPUExecutionProvider"])
-        fed = onnx_model.inputs(cell, arrays, with_states)
+        fed = onnx_node.inputs(cell, arrays, with_states)
         if task == "stream":
             return _stream(session, fed)
-        return Case(lambda: session.run(None, fed), lambda result: [result[0], *(s[0] for s in result[1:])])
+        path = "DynamicQuantizeLSTM" if precision == "int8" else ""
+        return Case(
+            lambda: session.run(None, fed), lambda result: [result[0], *(s[0] for s in result[1:])], path
+        )
+
+
+def quantized(model: bytes) -> bytes:
+    """The model with weights of 8 bits, a scale for each column, and inputs scaled call by call.
+
+    Raises:
+        NotImplementedError: the quantizer left the node as it was, as it does with all but LSTM.
+    """
+    with tempfile.TemporaryDirectory(prefix="rnnpack-bench-") as name:
+        file = Path(name) / "quantized.onnx"
+        quantize_dynamic(onnx.load_from_string(model), file, per_channel=True, weight_type=QuantType.QInt8)
+        made = onnx.load(file)
+    if "DynamicQuantizeLSTM" not in {node.op_type for node in made.graph.node}:
+        raise NotImplementedError("quantize_dynamic leaves all recurrent nodes but LSTM in float32")
+    return bytes(made.SerializeToString())
 
 
 def _stream(session: onnxruntime.InferenceSession, fed: dict[str, np.ndarray]) -> Case:

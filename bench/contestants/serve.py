@@ -5,7 +5,8 @@
 The process pins itself before it imports the library, so that thread pools see the cores they may use.
 Commands, from standard input:
 
-* `prepare case task file`: builds the layer and its arguments from an .npz file, and keeps them as `case`.
+* `prepare case task cell file precision`: builds the layer and its arguments from an .npz file, keeps them as
+  `case`, and answers how the library says that it computes.
 * `check case file`: calls once and saves the results as .npz, output first.
 * `time case calls warmups`: answers the mean seconds of so many calls in a row after some untimed ones, and
   how much of the elapsed time the process was computing.
@@ -34,10 +35,14 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Case(NamedTuple):
-    """A prepared call, and what makes arrays (output, then states, batch first) of its result."""
+    """A prepared call, and what makes arrays (output, then states, batch first) of its result.
+
+    `path` is how the library says that it computes, where it says so.
+    """
 
     call: Callable[[], Any]
     arrays: Callable[[Any], list[NDArray[Any]]]
+    path: str = ""
 
 
 class Contestant(Protocol):
@@ -49,8 +54,22 @@ class Contestant(Protocol):
     def facts(self) -> dict[str, str]:
         """Versions and choices worth keeping with the figures."""
 
-    def prepare(self, task: str, cell: str, arrays: Arrays) -> Case:
-        """Builds a call with the given weights and inputs; raises when the library cannot do it."""
+    def prepare(self, task: str, cell: str, arrays: Arrays, precision: str) -> Case:
+        """Builds a call with the given weights and inputs; raises when the library cannot do it.
+
+        Args:
+            task: what to call; a module says which ones it has.
+            cell: "lstm", "gru" or "simple_rnn".
+            arrays: the problem's, in its dtype.
+            precision: "full" for the dtype of the arrays, else "bfloat16" or "int8"; the results that
+                `Case.arrays` makes have the dtype of the arrays all the same.
+        """
+
+
+def only_full(precision: str, library: str) -> None:
+    """Raises when another precision is asked of a library that has none."""
+    if precision != "full":
+        raise NotImplementedError(f"{library} has no recurrent layers in {precision}")
 
 
 def timed(call: Callable[[], Any], calls: int, warmups: int) -> dict[str, float]:
@@ -80,12 +99,12 @@ class Server:
         self.contestant = contestant
         self.cases: dict[str, Case] = {}
 
-    def prepare(self, case: str, task: str, cell: str, file: str) -> dict[str, Any]:
+    def prepare(self, case: str, task: str, cell: str, file: str, precision: str) -> dict[str, Any]:
         """Builds and keeps a case."""
         with np.load(file) as stored:
             arrays = dict(stored)
-        self.cases[case] = self.contestant.prepare(task, cell, arrays)
-        return {}
+        self.cases[case] = self.contestant.prepare(task, cell, arrays, precision)
+        return {"path": self.cases[case].path}
 
     def check(self, case: str, file: str) -> dict[str, Any]:
         """Saves the results of one call."""

@@ -7,7 +7,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-from serve import Arrays, Case
+from serve import Arrays, Case, only_full
 
 
 class Contestant:
@@ -22,8 +22,9 @@ class Contestant:
         """Version."""
         return {"tensorflow": tf.__version__}
 
-    def prepare(self, task: str, cell: str, arrays: Arrays) -> Case:
-        """See `serve.Contestant`; tasks: sequence."""
+    def prepare(self, task: str, cell: str, arrays: Arrays, precision: str) -> Case:
+        """See `serve.Contestant`; tasks: sequence; no other precision."""
+        only_full(precision, "TensorFlow as it is measured here")
         if task != "sequence":
             raise ValueError(f"unknown task {task!r}")
         layers = tf.keras.layers
