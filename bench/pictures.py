@@ -40,7 +40,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     """Writes the pictures beside `path`: `*-ratios.png`, and `*-roofline.png` when the limits are known."""
     rows = grid.rows(results)
     facts = results["machine"]
-    where = f"{facts['processor']}, {facts['date']}, {results['dtype']}, threads: {results['threads']}"
+    where = f"{facts['processor']}, {facts['date']}, {report.numbers(results)}, threads: {results['threads']}"
     _ratios(rows, where, path.with_name(f"{path.stem}-ratios.png"))
     if results["limits"]:
         most = Limits.from_dict(results["limits"])
@@ -53,6 +53,8 @@ def _ratios(rows: list[Row], where: str, path: Path) -> None:
     cells = list(dict.fromkeys(row.cell for row in rows))
     shapes = list(dict.fromkeys(row.shape for row in rows))
     columns = [*peers, "best"]
+    if any(not math.isnan(row.own_ratio) for row in rows):
+        columns.append("float32")
     size = (1.6 + len(cells) * (0.62 * len(columns) + 0.2), 2.0 + 0.33 * len(shapes))
     figure, panels = plt.subplots(
         1, len(cells), figsize=size, sharey=True, squeeze=False, layout="constrained"
@@ -62,7 +64,10 @@ def _ratios(rows: list[Row], where: str, path: Path) -> None:
     for panel, cell in zip(panels[0], cells, strict=True):
         by_shape = {row.shape: row for row in rows if row.cell == cell}
         values = [
-            [by_shape[s].best_ratio if name == "best" else by_shape[s].ratios[name] for name in columns]
+            [
+                {**by_shape[s].ratios, "best": by_shape[s].best_ratio, "float32": by_shape[s].own_ratio}[name]
+                for name in columns
+            ]
             for s in shapes
         ]
         logs = [[math.nan if math.isnan(v) else math.log2(v) for v in line] for line in values]
@@ -84,7 +89,9 @@ def _ratios(rows: list[Row], where: str, path: Path) -> None:
     bar.set_ticks([-3, -2, -1, 0, 1, 2, 3], labels=["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     bar.ax.tick_params(labelsize=8)
     bar.set_label("rnnpack faster  →", loc="top", fontsize=8)
-    figure.suptitle(f"Time of each peer over rnnpack's (above 1: rnnpack is faster)\n{where}", fontsize=10)
+    own = "; float32: rnnpack's own" if "float32" in columns else ""
+    title = f"Time of each peer over rnnpack's (above 1: rnnpack is faster{own})"
+    figure.suptitle(f"{title}\n{where}", fontsize=10)
     figure.savefig(path, dpi=DOTS_PER_INCH)
     plt.close(figure)
 

@@ -18,6 +18,15 @@ TITLES = {
     "xla": "TensorFlow XLA",
 }
 LEAST_COMPUTING = 0.95
+PRECISION_NOTES = {
+    "bfloat16": "PyTorch is given its inputs as bfloat16 tensors, made before the clock starts, and gives "
+    "bfloat16 back; OpenVINO and rnnpack take and give float32 and round within the call. OpenVINO computes so "
+    "by default; its compiled model says so. Results are checked with the errors that unit roundoff 2^-8 "
+    "explains (`bench/rounding.py`).",
+    "int8": "Weights of 8 bits, made before the clock starts; inputs and outputs are float32. PyTorch: "
+    "`torch.ao.quantization.quantize_dynamic`; ONNX Runtime: `quantize_dynamic` with a scale for each column. "
+    "Results are checked with the errors that steps of 8 bits explain (`bench/rounding.py`).",
+}
 CELL_TITLES = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
 
 
@@ -42,6 +51,29 @@ def microseconds(entry: dict[str, Any] | None, with_spread: bool = False) -> str
         return str(entry["status"])
     shown = number(median(entry["seconds"]) * 1e6)
     return f"{shown} ±{spread(entry['seconds']) * 100:.1f}%" if with_spread else shown
+
+
+def numbers(results: dict[str, Any]) -> str:
+    """What was computed in: the dtype in full precision, else the precision."""
+    precision = results.get("precision", "full")  # older results have none
+    return str(results["dtype"] if precision == "full" else precision)
+
+
+def precision_notes(results: dict[str, Any]) -> str:
+    """What a precision means for the peers and for the oracle; nothing in full precision."""
+    return PRECISION_NOTES.get(numbers(results), "")
+
+
+def paths(results: dict[str, Any]) -> str:
+    """How libraries say that they compute in a reduced precision; nothing in full precision."""
+    if numbers(results) == results["dtype"]:
+        return ""
+    told: dict[str, dict[str, None]] = {}
+    for group in results["groups"]:
+        for entry in group["entries"]:
+            if entry["status"] == "ok" and entry["path"]:
+                told.setdefault(entry["label"], {})[entry["path"]] = None
+    return "\n".join(f"- {label}: {', '.join(found)}" for label, found in told.items())
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

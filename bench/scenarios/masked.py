@@ -28,7 +28,7 @@ FULL = {"rnnpack": "rnnpack, no mask", "torch": "PyTorch, all steps"}
 def groups(options: Options) -> list[Group]:
     """One group, of LSTM."""
     requests = tuple(
-        replace(request, threads=options.threads)
+        replace(request, threads=options.threads, precision=options.precision)
         for request in REQUESTS
         if request.contestant in ("rnnpack", *options.peers)
     )
@@ -52,10 +52,12 @@ def text(results: dict[str, Any]) -> str:
     ]
     parts = [
         report.header("Masks and lengths", results),
-        f"LSTM at {SHAPE} (B,T,I,H), {results['dtype']}; lengths uniformly random, 50 steps on average. A "
+        f"LSTM at {SHAPE} (B,T,I,H), {report.numbers(results)}; lengths uniformly random, 50 steps on average. A "
         "library that spends no time on masked steps takes the same share of its full batch's time as the "
         "share of steps that count.",
         report.table(titles, lines),
+        report.precision_notes(results),
         report.notes(results),
+        report.paths(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -16,7 +16,9 @@ def groups(options: Options) -> list[Group]:
     """Two groups for each cell and shape: alone, and beside a busy process."""
     names = [name for name in CONTESTANTS if name in ("rnnpack", *options.peers)]
     requests = tuple(
-        Request(f"{name} {threads}", name, threads=threads) for name in names for threads in (1, 2)
+        Request(f"{name} {threads}", name, threads=threads, precision=options.precision)
+        for name in names
+        for threads in (1, 2)
     )
     return [
         Group(cell, shape, requests, beside)
@@ -68,12 +70,14 @@ def text(results: dict[str, Any]) -> str:
     ]
     parts = [
         report.header("Two threads", results),
-        f"Microseconds per call on an idle machine, {results['dtype']}, with one and two threads; the "
+        f"Microseconds per call on an idle machine, {report.numbers(results)}, with one and two threads; the "
         "speed-up by the second thread; and the slow-down by it when another process keeps its processor "
         "busy: the time of two threads over that of one thread beside the same process. Thread pools wait as "
         "their libraries choose (no OMP_WAIT_POLICY, no KMP_BLOCKTIME); a visit ends when they sleep.",
         report.table(["", "speed-up, mean", "smallest", "slow-down, mean", "largest"], means),
         report.table(titles, lines),
+        report.precision_notes(results),
         report.notes(results),
+        report.paths(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
