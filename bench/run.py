@@ -1,11 +1,12 @@
 """Measures rnnpack against its peers; `make bench` sets everything up and runs this.
 
-    python bench/run.py [grid | overhead | masked | threads | all] [options]
+    python bench/run.py [grid | overhead | masked | threads | accuracy | all] [options]
     python bench/run.py report bench/results/grid.json
 
 Every contestant runs in a process of its own, is checked against the float64 oracle, and is then measured in
-turn with the others. JSON, a Markdown table and, for the grid, pictures are written side by side; `report`
-makes tables and pictures again from JSON.
+turn with the others; accuracy measures errors, not times, and only rnnpack's. JSON, a Markdown table and, for
+the grid and the accuracy, pictures are written side by side; `report` makes tables and pictures again from
+JSON.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from measure import Group
 from options import Options, parse
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scenarios import grid, masked, overhead, threads
+from scenarios import accuracy, grid, masked, overhead, threads
 
-MODULES = {"grid": grid, "overhead": overhead, "masked": masked, "threads": threads}
+MODULES = {"grid": grid, "overhead": overhead, "masked": masked, "threads": threads, "accuracy": accuracy}
 console = Console(highlight=False)
 
 
@@ -78,8 +79,8 @@ def run_groups(groups: list[Group], arena: Arena, options: Options) -> list[dict
     return found
 
 
-def run_scenario(scenario: str, options: Options) -> Path:
-    """Runs one scenario; returns the file of its results."""
+def race(scenario: str, options: Options) -> dict[str, Any]:
+    """The results of a scenario that measures times."""
     facts = machine.facts()
     if problem := machine.warning(facts):
         console.print(f"[bold red]Warning: {problem}")
@@ -88,20 +89,36 @@ def run_scenario(scenario: str, options: Options) -> Path:
         folder = Path(name)
         cpus = processors(options, scenario)
         with Arena(folder, options.interpreters, sys.executable, cpus) as arena:
-            with_limits = scenario == "grid" and options.threads == 1
+            with_limits = scenario == "grid" and options.threads == 1 and options.precision == "full"
             before = measured_limits(options, facts, folder) if with_limits else None
             found = run_groups(groups, arena, options)
             after = measured_limits(options, facts, folder) if before else None
-            results = {
+            return {
                 "scenario": scenario,
                 "command": options.command,
                 "dtype": options.dtype,
+                "precision": options.precision,
                 "threads": options.threads,
                 "machine": facts,
                 "contestants": arena.facts(),
                 "limits": before.better_of(after).to_dict() if before and after else None,
                 "groups": found,
             }
+
+
+def errors(options: Options) -> dict[str, Any]:
+    """The results of the accuracy scenario."""
+    return {
+        "scenario": "accuracy",
+        "command": options.command,
+        "machine": machine.facts(),
+        **accuracy.measure(options.cells, console.print),
+    }
+
+
+def run_scenario(scenario: str, options: Options) -> Path:
+    """Runs one scenario in one precision; returns the file of its results."""
+    results = errors(options) if scenario == "accuracy" else race(scenario, options)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.stem(scenario)}.json"
     text = re.sub(
@@ -112,7 +129,7 @@ def run_scenario(scenario: str, options: Options) -> Path:
 
 
 def write_report(path: Path) -> None:
-    """Writes the table, and the pictures of a grid, beside the results."""
+    """Writes the table, and the pictures of a grid or of errors, beside the results."""
     results = json.loads(path.read_text(encoding="utf-8"))
     module = MODULES[results["scenario"]]
     text = module.text(results)
@@ -122,6 +139,10 @@ def write_report(path: Path) -> None:
 
         pictures.draw(results, path)
         text = grid.summary(grid.rows(results), grid.peers(grid.rows(results)))
+    elif module is accuracy:
+        import error_picture
+
+        error_picture.draw(results, path.with_suffix(".png"))
     console.print(f"\n{text}\n{path.with_suffix('.md')}", markup=False, soft_wrap=True)
 
 
@@ -129,8 +150,9 @@ def main() -> None:
     """Command line."""
     options = parse(sys.argv[1:])
     for scenario in options.scenarios:
-        console.rule(scenario)
-        write_report(run_scenario(scenario, options))
+        for run in options.each(scenario):
+            console.rule(run.stem(scenario))
+            write_report(run_scenario(scenario, run))
     for path in options.reports:
         write_report(path)
 
