@@ -20,12 +20,12 @@ TITLES = {
 LEAST_COMPUTING = 0.95
 PRECISION_NOTES = {
     "bfloat16": "PyTorch is given its inputs as bfloat16 tensors, made before the clock starts, and gives "
-    "bfloat16 back; OpenVINO and rnnpack take and give float32 and round within the call. OpenVINO computes so "
-    "by default; its compiled model says so. Results are checked with the errors that unit roundoff 2^-8 "
+    "bfloat16 back; OpenVINO and rnnpack take and give float32 and round within the call. OpenVINO computes "
+    "so by default; its compiled model says so. Results are checked with the errors that unit roundoff 2^-8 "
     "explains (`bench/rounding.py`).",
     "int8": "Weights of 8 bits, made before the clock starts; inputs and outputs are float32. PyTorch: "
-    "`torch.ao.quantization.quantize_dynamic`; ONNX Runtime: `quantize_dynamic` with a scale for each column. "
-    "Results are checked with the errors that steps of 8 bits explain (`bench/rounding.py`).",
+    "`torch.ao.quantization.quantize_dynamic`; ONNX Runtime: `quantize_dynamic` with a scale for each "
+    "column. Results are checked with the errors that steps of 8 bits explain (`bench/rounding.py`).",
 }
 CELL_TITLES = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}
 

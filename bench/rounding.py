@@ -1,22 +1,22 @@
 """How much rounding adds to the variance of a result, by precision; `oracle.py` carries it along.
 
 Rounding to the nearest multiple of a step makes an error evenly spread over one step: its variance is
-`step**2 / 12`. Rounding to p significant bits has steps of at most `2 u` times the value, `u = 2**-p` being the
-unit roundoff, so the variance is at most `(u value)**2 / 3`.
+`step**2 / 12`. Rounding to p significant bits has steps of at most `2 u` times the value, `u = 2**-p` being
+the unit roundoff, so the variance is at most `(u value)**2 / 3`.
 
 * full: every operation rounds to the dtype, with `u**2` instead of `u**2 / 3` because the operations of a sum
   are not counted one by one. A product of n terms adds `n u**2 (a**2 @ W**2)`: each of n additions rounds a
   partial sum, whose mean square is at most the sum of the squares of the terms. Activations add `(8 u)**2`:
   vector libraries promise 1 to 4 units in the last place, and a sigmoid adds operations to its exponential.
-* bfloat16 has 8 significant bits, the hidden one included: `u = 2**-8`. Both factors of every term of a product
-  are rounded, so it adds `2 u**2 / 3 (a**2 @ W**2)`; its sum is kept in float32, whose rounding is nothing
-  beside that. Libraries may also keep gates, states and outputs in bfloat16, as PyTorch and OpenVINO do: sums,
-  products and activations round once each.
+* bfloat16 has 8 significant bits, the hidden one included: `u = 2**-8`. Both factors of every term of a
+  product are rounded, so it adds `2 u**2 / 3 (a**2 @ W**2)`; its sum is kept in float32, whose rounding is
+  nothing beside that. Libraries may also keep gates, states and outputs in bfloat16, as PyTorch and OpenVINO
+  do: sums, products and activations round once each.
 * int8 has 254 steps from the smallest to the largest number of a scale. A column of weights has steps of its
   largest magnitude / 127. Inputs and states have their own: rnnpack's are finer, but libraries that look at
-  whole tensors take 127 steps from the smallest to the largest value (PyTorch leaves the eighth bit unused, so
-  that 16-bit sums cannot overflow), so the steps of inputs are twice their largest magnitude / 127, and those
-  of h, which tanh keeps within one, 2 / 127. Everything else is float32.
+  whole tensors take 127 steps from the smallest to the largest value (PyTorch leaves the eighth bit unused,
+  so that 16-bit sums cannot overflow), so the steps of inputs are twice their largest magnitude / 127, and
+  those of h, which tanh keeps within one, 2 / 127. Everything else is float32.
 
 The rounding of a weight is the same at every step, so such errors are not independent in time. Gates forget:
 with a forget gate around 1/2 the sum of all steps is at most twice one step's error where independent errors

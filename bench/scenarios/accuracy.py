@@ -1,9 +1,9 @@
 """Errors against float64 by precision: one and four layers over up to 1000 steps, and the digits demo.
 
-Weights are Keras' defaults (glorot, orthogonal, forget bias 1) and inputs standard normal, all from fixed seeds.
-The reference is the float64 layer with the same weights, which are float32 numbers, and the same inputs; the
-tests compare that layer with an oracle of their own. Outputs depend on earlier steps only, so one call of 1000
-steps has the shorter ones in it.
+Weights are Keras' defaults (glorot, orthogonal, forget bias 1) and inputs standard normal, all from fixed
+seeds. The reference is the float64 layer with the same weights, which are float32 numbers, and the same
+inputs; the tests compare that layer with an oracle of their own. Outputs depend on earlier steps only, so one
+call of 1000 steps has the shorter ones in it.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ def text(results: dict[str, Any]) -> str:
         f"{facts['commit'] or 'unknown'}; {versions}.",
         f"`{results['command']}`",
         "Absolute errors of the outputs, which are between -1 and 1, against the float64 layer with the same "
-        "weights: the largest / the mean over all rows, units and steps so far. Keras' initial weights, standard "
-        "normal inputs, as many features as units, fixed seeds; 8 rows, 2 with 1024 units.",
+        "weights: the largest / the mean over all rows, units and steps so far. Keras' initial weights, "
+        "standard normal inputs, as many features as units, fixed seeds; 8 rows, 2 with 1024 units.",
         _errors_table(results["errors"]),
         "The digits demo: a trained bidirectional LSTM and a stack of GRU and LSTM; changes are those from "
         "float32.",
