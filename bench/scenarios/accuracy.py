@@ -106,7 +106,10 @@ def set_precision(layer: Any, precision: str) -> str:
 
 
 def errors(case: Case, precision: str, steps: int = STEPS[-1]) -> dict[str, Any]:
-    """The largest and the mean absolute error of all outputs of the first 1, 3, 10, ... steps."""
+    """The largest and the mean absolute error of all outputs of the first 1, 3, 10, ... steps.
+
+    `size` is the root mean square of the outputs.
+    """
     layer, inputs, exact = problem(case, steps)
     path = set_precision(layer, precision)
     distance = np.abs(layer(inputs) - exact)
@@ -119,6 +122,7 @@ def errors(case: Case, precision: str, steps: int = STEPS[-1]) -> dict[str, Any]
         "steps": counts,
         "largest": [float(f"{distance[:, :count].max():.4g}") for count in counts],
         "mean": [float(f"{distance[:, :count].mean():.4g}") for count in counts],
+        "size": float(f"{np.sqrt(np.square(exact).mean()):.3g}"),
     }
 
 
@@ -170,40 +174,42 @@ def text(results: dict[str, Any]) -> str:
     """The report in Markdown: errors by network, then the digits."""
     facts = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    paths = sorted({entry["path"] for entry in results["errors"]})
+    kernels = sorted({"/".join(entry["path"].split("/")[1:]) for entry in results["errors"]})
     parts = [
         "# Errors by precision",
         f"{facts['date']}, {facts['processor']} ({facts['architecture']}), commit "
-        f"{facts['commit'] or 'unknown'}; {versions}.",
+        f"{facts['commit'] or 'unknown'}; {versions}; {', '.join(kernels)}.",
         f"`{results['command']}`",
         "Absolute errors of the outputs, which are between -1 and 1, against the float64 layer with the same "
         "weights: the largest / the mean over all rows, units and steps so far. Keras' initial weights, "
-        "standard normal inputs, as many features as units, fixed seeds; 8 rows, 2 with 1024 units.",
+        "standard normal inputs, as many features as units, fixed seeds; 8 rows, 2 with 1024 units. The "
+        "outputs are of the given size (root mean square over 1000 steps): deep untrained networks say "
+        "little, and so have small errors. First steps start from zero states and are smaller still.",
         _errors_table(results["errors"]),
         "The digits demo: a trained bidirectional LSTM and a stack of GRU and LSTM; changes are those from "
         "float32.",
-        _digits_table(results["digits"]),
-        "\n".join(f"- {path}" for path in paths),
+        digits_table(results["digits"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _errors_table(found: list[dict[str, Any]]) -> str:
     precisions = [name for name in PRECISIONS if any(entry["precision"] == name for entry in found)]
-    titles = ["cell", "layers", "units"]
+    titles = ["cell", "layers", "units", "outputs"]
     titles += [f"{name}, {_steps(count)}" for name in precisions for count in SHOWN_STEPS]
-    rows: dict[tuple[str, int, int], list[str]] = {}
+    rows: dict[tuple[str, int, int, float], list[str]] = {}
     for name in precisions:
         for entry in found:
             if entry["precision"] == name:
-                row = rows.setdefault((entry["cell"], entry["layers"], entry["units"]), [])
+                key = (entry["cell"], entry["layers"], entry["units"], entry["size"])
+                row = rows.setdefault(key, [])
                 pairs = dict(
                     zip(entry["steps"], zip(entry["largest"], entry["mean"], strict=True), strict=True)
                 )
                 row += ["{:.1e} / {:.1e}".format(*pairs[count]) for count in SHOWN_STEPS]
     lines = [
-        [report.CELL_TITLES[cell], str(layers), str(units), *row]
-        for (cell, layers, units), row in rows.items()
+        [report.CELL_TITLES[cell], str(layers), str(units), f"{size:.2f}", *row]
+        for (cell, layers, units, size), row in rows.items()
     ]
     return report.table(titles, lines)
 
@@ -212,7 +218,21 @@ def _steps(count: int) -> str:
     return "1 step" if count == 1 else f"{count} steps"
 
 
-def _digits_table(found: list[dict[str, Any]]) -> str:
+def short_table(found: list[dict[str, Any]]) -> str:
+    """The largest error of each cell and number of layers after all steps, for the documentation."""
+    worst: dict[tuple[str, int], dict[str, float]] = {}
+    for entry in found:
+        row = worst.setdefault((entry["cell"], entry["layers"]), dict.fromkeys(PRECISIONS, 0.0))
+        row[entry["precision"]] = max(row[entry["precision"]], entry["largest"][-1])
+    lines = [
+        [report.CELL_TITLES[cell], str(layers), *(f"{row[name]:.1e}" for name in PRECISIONS)]
+        for (cell, layers), row in worst.items()
+    ]
+    return report.table(["cell", "layers", *PRECISIONS], lines)
+
+
+def digits_table(found: list[dict[str, Any]]) -> str:
+    """Accuracy and changed answers of the digits demo."""
     titles = ["precision", "accuracy", "wrong", "changed answers", "largest change of a probability"]
     lines = [
         [

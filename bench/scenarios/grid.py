@@ -100,9 +100,9 @@ def text(results: dict[str, Any]) -> str:
     parts = [
         report.header("rnnpack and its peers", results),
         f"Microseconds per call, {report.numbers(results)}, {used}: inference, whole sequences and final "
-        "states, batch-major, called from Python; GRU with reset_after. Medians of alternating rounds, ± half "
-        "the distance between the quartiles; ratios are medians of the ratios within a round, above 1 where "
-        "rnnpack is faster. "
+        "states, batch-major, called from Python; GRU with reset_after. Medians of alternating rounds, "
+        "± half the distance between the quartiles; ratios are medians of the ratios within a round, above 1 "
+        "where rnnpack is faster. "
         + (
             "The limit is the least time of arithmetic and of reading the weights on one core "
             "(`bench/limits.py`)."

@@ -53,8 +53,8 @@ def text(results: dict[str, Any]) -> str:
     parts = [
         report.header("Masks and lengths", results),
         f"LSTM at {SHAPE} (B,T,I,H), {report.numbers(results)}; lengths uniformly random, 50 steps on "
-        "average. A library that spends no time on masked steps takes the same share of its full batch's time as the "
-        "share of steps that count.",
+        "average. A library that spends no time on masked steps takes the same share of its full batch's "
+        "time as the share of steps that count.",
         report.table(titles, lines),
         report.precision_notes(results),
         report.notes(results),
