@@ -25,12 +25,13 @@ import measure
 from contestants.process import Arena
 from limits import Limits
 from measure import Group
-from options import Options, parse
+from options import RESULTS, Options, parse
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scenarios import accuracy, grid, masked, overhead, threads
 
 MODULES = {"grid": grid, "overhead": overhead, "masked": masked, "threads": threads, "accuracy": accuracy}
+DOCUMENT = Path(__file__).parents[1] / "docs" / "precision.md"
 console = Console(highlight=False)
 
 
@@ -129,7 +130,7 @@ def run_scenario(scenario: str, options: Options) -> Path:
 
 
 def write_report(path: Path) -> None:
-    """Writes the table, and the pictures of a grid or of errors, beside the results."""
+    """Writes tables and pictures beside the results; the documentation quotes committed errors."""
     results = json.loads(path.read_text(encoding="utf-8"))
     module = MODULES[results["scenario"]]
     text = module.text(results)
@@ -143,6 +144,8 @@ def write_report(path: Path) -> None:
         import error_picture
 
         error_picture.draw(results, path.with_suffix(".png"))
+        if path.resolve().parent == RESULTS.resolve():  # what the documentation quotes
+            DOCUMENT.write_text(accuracy.quoted(results, DOCUMENT.read_text("utf-8")), "utf-8")
     console.print(f"\n{text}\n{path.with_suffix('.md')}", markup=False, soft_wrap=True)
 
 

@@ -231,6 +231,16 @@ def short_table(found: list[dict[str, Any]]) -> str:
     return report.table(["cell", "layers", *PRECISIONS], lines)
 
 
+def quoted(results: dict[str, Any], document: str) -> str:
+    """The document with the short tables between its marks, `<!-- figures: start -->` and so on."""
+    tables = {"figures": short_table(results["errors"]), "digits": digits_table(results["digits"])}
+    for name, table in tables.items():
+        before, start, rest = document.partition(f"<!-- {name}: start -->\n")
+        _, end, after = rest.partition(f"<!-- {name}: end -->")
+        document = f"{before}{start}{table}\n{end}{after}"
+    return document
+
+
 def digits_table(found: list[dict[str, Any]]) -> str:
     """Accuracy and changed answers of the digits demo."""
     titles = ["precision", "accuracy", "wrong", "changed answers", "largest change of a probability"]

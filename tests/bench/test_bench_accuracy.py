@@ -108,3 +108,13 @@ def test_the_picture_is_written(tmp_path: Path) -> None:
     error_picture.draw(results(), tmp_path / "errors.png")
     content = (tmp_path / "errors.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) > 10_000
+
+
+def test_a_document_quotes_the_short_tables_between_its_marks() -> None:
+    document = "a\n<!-- figures: start -->\nold\n<!-- figures: end -->\nb\n"
+    document += "<!-- digits: start -->\n<!-- digits: end -->\nc\n"
+    text = accuracy.quoted(results(), document)
+    assert text.startswith("a\n<!-- figures: start -->\n| cell | layers | float32 | bfloat16 | int8 |\n")
+    assert "| GRU | 4 | 1.0e-04 | 1.0e-02 | 0.0e+00 |\n<!-- figures: end -->\nb\n" in text
+    assert "old" not in text and text.endswith("| 1.2e-02 |\n<!-- digits: end -->\nc\n")
+    assert accuracy.quoted(results(), text) == text
