@@ -238,7 +238,7 @@ class RNN(RNNConfig):
         """
         plain_call = self._plain_call  # once: another thread may reset it
         if plain_call is not None and constants is None:
-            outputs = plain_call(inputs, initial_state, kwargs)
+            outputs = plain_call(inputs, initial_state, kwargs, self)
             if outputs is not None:
                 return outputs
         if type(inputs) is np.ndarray and constants is None:

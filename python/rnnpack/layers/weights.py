@@ -267,6 +267,10 @@ class WeightOwner:
             if layer._call_losses:
                 layer._call_losses = []
 
+    def _has_call_losses(self) -> bool:
+        """Whether there are losses that the next call clears."""
+        return WeightOwner._losses_exist and any(layer._call_losses for layer in self._flatten_layers())
+
     def _restorer(self) -> Callable[[], None]:
         """Remembers the attributes of this layer and all below it; the result puts them back."""
         saved = [(layer, dict(vars(layer)), list(layer._own_weights)) for layer in self._flatten_layers()]
