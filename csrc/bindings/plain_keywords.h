@@ -8,7 +8,7 @@
 namespace rnnpack::bindings {
 
 struct plain_keywords {
-  py::object mask;  // null: none
+  py::object mask;         // null: none
   bool inference = false;  // whether training=False
 };
 

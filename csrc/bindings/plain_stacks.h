@@ -32,7 +32,7 @@ struct plain_form {
 struct plain_arguments {
   PyObject* inputs;
   PyObject* states;
-  py::object mask;  // or null
+  py::object mask;                    // or null
   std::span<PyObject* const> layers;  // that record the states, one for each direction
 };
 
@@ -94,7 +94,8 @@ class plain_stacks {
 
     merge(form, outputs);
     if (mask != nullptr && form.return_sequences)
-      for (py::object& one : outputs) one = taken(PyObject_CallFunctionObjArgs(form.carrying.ptr(), one.ptr(), given.mask.ptr(), nullptr));
+      for (py::object& one : outputs)
+        one = taken(PyObject_CallFunctionObjArgs(form.carrying.ptr(), one.ptr(), given.mask.ptr(), nullptr));
     return finish(form, given, batch, std::move(outputs), std::move(last));
   }
 
@@ -121,8 +122,7 @@ class plain_stacks {
     return true;
   }
 
-  bool read_recorded(std::span<PyObject* const> layers, Py_ssize_t batch,
-                     std::array<first_states<T>, 2>& first) const {
+  bool read_recorded(std::span<PyObject* const> layers, Py_ssize_t batch, std::array<first_states<T>, 2>& first) const {
     if (layers.size() != stacks_.size()) return false;
     for (std::size_t i = 0; i < stacks_.size(); ++i) {
       const py::object recorded = taken(PyObject_GenericGetAttr(layers[i], states_name()));
@@ -148,8 +148,7 @@ class plain_stacks {
     for (std::size_t i = 0; i < count; ++i) {
       require_addressable(sizeof(T), static_cast<std::size_t>(batch), steps, width(form, i));
       const auto last = static_cast<Py_ssize_t>(width(form, i));
-      outputs.push_back(form.return_sequences ? new_array<T>({sizes[0], sizes[1], last})
-                                              : new_array<T>({batch, last}));
+      outputs.push_back(form.return_sequences ? new_array<T>({sizes[0], sizes[1], last}) : new_array<T>({batch, last}));
     }
     return outputs;
   }

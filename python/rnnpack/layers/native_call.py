@@ -86,7 +86,7 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
 
 
 def is_prepared(layer: Any) -> bool:
-    """Whether the layer has a prepared call to which nothing has changed: it only did not like the arguments."""
+    """Whether the layer has a prepared call that is up to date, and only did not take these arguments."""
     plain_call = layer._plain_call  # once: another thread may reset it
     return plain_call is not None and plain_call.current()
 
