@@ -94,8 +94,7 @@ class plain_stacks {
 
     merge(form, outputs);
     if (mask != nullptr && form.return_sequences)
-      for (py::object& one : outputs)
-        one = taken(PyObject_CallFunctionObjArgs(form.carrying.ptr(), one.ptr(), given.mask.ptr(), nullptr));
+      for (py::object& one : outputs) one = carrying(form, one, given.mask);
     return finish(form, given, batch, std::move(outputs), std::move(last));
   }
 
@@ -197,6 +196,11 @@ class plain_stacks {
       return made.release().ptr();
     }();
     return number;
+  }
+
+  static py::object carrying(const plain_form& form, const py::object& outputs, const py::object& mask) {
+    const std::array<PyObject*, 2> arguments{outputs.ptr(), mask.ptr()};
+    return taken(PyObject_Vectorcall(form.carrying.ptr(), arguments.data(), arguments.size(), nullptr));
   }
 
   static void compute(std::span<const sequence::direction<T>> directions, const plain_arguments& given) {

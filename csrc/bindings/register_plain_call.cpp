@@ -72,6 +72,7 @@ class plain_call {
   template <class T>
   static any_stacks nests_of(const std::vector<cell_objects>& objects, const std::vector<given_stack>& stacks) {
     std::vector<state_nest<T>> made;
+    made.reserve(stacks.size());
     for (std::size_t i = 0; i < stacks.size(); ++i) made.emplace_back(unwrap<T>(objects[i]), stacks[i].second);
     return plain_stacks<T>(std::move(made));
   }

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from contract.contract_cells import bits, normal
 from contract.contract_oracle import flatten
+from moments import at_line
 from pair_cases import MAKE, MASKS, MODES, B, F, T, U, assert_same, bidirectional, each, recorded
 from prepared_cases import same
 
-from rnnpack import GRU, LSTM, RNN, Bidirectional, InputSpec, SimpleRNN, _core, regularizers
+from rnnpack import GRU, LSTM, RNN, Bidirectional, InputSpec, Layer, SimpleRNN, _core, regularizers
 from rnnpack.initializers import Constant
 
 X = normal(B, T, F)
@@ -187,6 +188,25 @@ def test_replaced_methods_and_losses_of_the_wrapper_count():
         assert layer.losses == []
 
 
+def test_losses_of_a_call_inside_another_are_cleared_by_the_next_call():
+    class Outer(Layer):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, inputs):
+            self.inner.forward_layer.add_loss(3.0)
+            return self.inner(inputs)
+
+    layer = ready()
+    outer = Outer(layer)
+    for _ in range(2):
+        outer(X)
+        assert layer.losses == [3.0]
+    layer(X)
+    assert layer.losses == []
+
+
 @pytest.mark.parametrize("role", ["forward_layer", "backward_layer"])
 def test_dropout_of_one_direction_counts(role):
     layer = ready()
@@ -253,6 +273,35 @@ def test_the_native_module_refuses_pairs_that_cannot_be():
     ):
         with pytest.raises(ValueError):
             _core.PlainCall(**{**good, **bad}, **rest)
+
+
+@pytest.mark.parametrize("calls_before", [0, 1])
+@pytest.mark.parametrize("flags", [{}, {"stateful": True}], ids=["stateless", "stateful"])
+def test_weights_may_change_at_any_moment_of_a_call(flags, calls_before):
+    """The call has the old or the new weights, and the next one has the new ones."""
+    layer = ready(**flags)
+    kernel, results = layer.backward_layer.cell.kernel, []
+    values = kernel.numpy(), kernel.numpy() + 1
+
+    def call():
+        if flags:
+            layer.reset_states()
+        return layer(X)
+
+    for value in values:
+        kernel.assign(value)
+        results.append(bits(call()))
+    happened, line = True, 0
+    while happened:
+        line += 1
+        kernel.assign(values[0])
+        for _ in range(calls_before):
+            call()
+        got, happened = at_line(line, lambda: kernel.assign(values[1]), call)
+        assert bits(got) in results
+        if happened:
+            assert bits(call()) == results[1]
+    assert line > 3
 
 
 @pytest.mark.parametrize("mode", ["concat", "ave"])

@@ -110,6 +110,7 @@ STATES = {
     "an item": lambda layer: layer.states.__setitem__(0, S),
     "a float64 item": lambda layer: layer.states.__setitem__(1, S.astype("f8")),
     "a Fortran item": lambda layer: layer.states.__setitem__(0, np.asfortranarray(S)),
+    "an item with gaps": lambda layer: layer.states.__setitem__(0, np.repeat(S, 2, axis=0)[::2]),
     "a read-only item": lambda layer: layer.states.__setitem__(
         0, np.frombuffer(S.tobytes(), "f").reshape(B, U)
     ),
