@@ -1,6 +1,6 @@
 """Native recurrent kernels: packed cells and the call that runs a whole sequence through them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from numpy.typing import NDArray
@@ -58,35 +58,61 @@ class PackedCell:
 
 @final
 class PlainCall:
-    """The plainest calls of one layer; what does not depend on the arguments has been checked before.
+    """The plain calls of one layer; what does not depend on the arguments has been checked before.
 
     Args:
-        cells: as for `run`.
+        stacks: for each direction, one or two, its cells as for `run`, and whether the layer has them as a
+            stack, whose states are a list with an entry for each cell.
         time_major: as for `run`.
-        go_backwards: as for `run`.
+        go_backwards: as for `run`; of the first direction.
         return_sequences: as for `run`.
-        return_state: return `[outputs, *states]` instead of the outputs; for one cell only.
+        return_state: return `[outputs, *states]` instead of the outputs.
+        zero_output_for_mask: as for `run`.
+        stateful: begin with the states that the layers have recorded, and record the last ones.
+        drops: there is dropout in training mode; only calls with `training=False` are plain then.
+        merge_mode: that of `Bidirectional`; without meaning for one direction.
+        sizes: what the first two axes of the inputs must have, None for any.
+        carrying: called with sequences and their mask, returns the sequences that carry it.
         watched: lists that must keep their items.
         epoch: `epoch()` from before the checks.
+
+    Raises:
+        TypeError, ValueError: cells of different dtypes or sizes, or not one or two stacks.
     """
 
     def __new__(
         cls,
-        cells: Sequence[PackedCell],
+        stacks: Sequence[tuple[Sequence[PackedCell], bool]],
         time_major: bool,
         go_backwards: bool,
         return_sequences: bool,
         return_state: bool,
+        zero_output_for_mask: bool,
+        stateful: bool,
+        drops: bool,
+        merge_mode: str | None,
+        sizes: tuple[int | None, int | None],
+        carrying: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
         watched: Sequence[list[Any]],
         epoch: int,
     ) -> PlainCall: ...
-    def __call__(self, inputs: Any, initial_state: Any, keywords: dict[str, Any], /) -> Any:
+    def __call__(self, inputs: Any, initial_state: Any, keywords: dict[str, Any], /, *layers: Any) -> Any:
         """Run the call; None where an argument is not plain, or anything may have changed since the checks.
 
+        Args:
+            inputs: as the layer's call got it.
+            initial_state: as the layer's call got it.
+            keywords: the other arguments of the layer's call.
+            *layers: the layer of each direction, which records its states.
+
         Raises:
+            FloatingPointError: NumPy was told to raise it, and so it did when outputs were merged.
             MemoryError: outputs or workspace cannot be allocated.
             KeyboardInterrupt: Ctrl-C during the call.
         """
+
+    def current(self) -> bool:
+        """Whether nothing has changed since the checks."""
 
 @final
 class Stream:

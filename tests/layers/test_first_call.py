@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import threading
 import time
@@ -205,3 +206,25 @@ def test_an_unknown_keyword_is_reported_in_the_same_words_in_every_call(call):
         layer(X)
     with pytest.raises(TypeError, match=r"^LSTM\.call\(\) got an unexpected keyword argument 'constants'$"):
         layer(X, constants=[X])
+
+
+@pytest.mark.parametrize("look", [lambda layer: layer.weights, copy.deepcopy], ids=["weights", "copy"])
+def test_attributes_may_be_set_for_the_first_time_while_others_are_looked_at(look):
+    """As by a call in another thread, for which garbage collection makes room."""
+    layer = Bidirectional(LSTM(3))
+    layer(X)
+    names = (f"_later_{i}" for i in range(10**6))
+    before = gc.get_threshold()
+
+    def collected(phase, info):
+        vars(layer)[next(names)] = 1
+
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            look(layer)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collected)
+    assert hasattr(layer, "_later_0")

@@ -17,16 +17,34 @@ import rnnpack
 from rnnpack import GRU, LSTM, RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell, _core
 
 
+class CountedCall:
+    """A prepared call that notes each time it is not None."""
+
+    def __init__(self, made, plain_call):
+        self.made, self.plain_call, self.current = made, plain_call, plain_call.current
+
+    def __call__(self, *args):
+        result = self.plain_call(*args)
+        if result is not None:
+            self.made.append(1)
+        return result
+
+
 @pytest.fixture
 def pairs(monkeypatch):
-    """The native calls of pairs: a list that grows by one with each."""
-    made, run = [], _core.run_bidirectional
+    """The native calls of pairs, prepared or not: a list that grows by one with each."""
+    made, run, prepare = [], _core.run_bidirectional, _core.PlainCall
 
     def noted(*args, **kwargs):
         made.append(1)
         return run(*args, **kwargs)
 
+    def counted(stacks, **kwargs):
+        plain_call = prepare(stacks, **kwargs)
+        return CountedCall(made, plain_call) if len(stacks) == 2 else plain_call
+
     monkeypatch.setattr(_core, "run_bidirectional", noted)
+    monkeypatch.setattr(_core, "PlainCall", counted)
     return made
 
 

@@ -316,7 +316,8 @@ class Layer(WeightOwner):
 
     def __getstate__(self) -> dict[str, Any]:
         """Attributes without caches: copies and pickles pack their own weights."""
-        return {key: value for key, value in vars(self).items() if key not in self._transient}
+        attributes = dict(vars(self))  # in one step: a call in another thread may set one
+        return {key: value for key, value in attributes.items() if key not in self._transient}
 
     def __repr__(self) -> str:
         """Class and name."""

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnpack import backend, symbolic
+from rnnpack import _core, backend, symbolic
 from rnnpack.engine import masking, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, context, masked, native_pair, ragged
+from rnnpack.layers import arguments, context, masked, native_call, native_pair, ragged
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.input_spec import surely_fits
 from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.serialization import deserialize, serialize
@@ -42,6 +43,7 @@ class Bidirectional(PrecisionControl, Layer):
     """
 
     _untracked = frozenset({"layer"})
+    _plain_call: Any = None
 
     def __init__(
         self,
@@ -101,6 +103,11 @@ class Bidirectional(PrecisionControl, Layer):
 
     def __call__(self, inputs: Any, initial_state: Any = None, constants: Any = None, **kwargs: Any) -> Any:
         """Runs both directions; arguments and errors as for `RNN`."""
+        plain_call = self._plain_call  # once, and first: it notices layers that are replaced meanwhile
+        if plain_call is not None and constants is None:
+            outputs = plain_call(inputs, initial_state, kwargs, self.forward_layer, self.backward_layer)
+            if outputs is not None:
+                return outputs
         if type(inputs) is np.ndarray and constants is None and not isinstance(initial_state, np.ndarray):
             outputs = self._quick(inputs, initial_state, kwargs)
             if outputs is not None:
@@ -154,11 +161,13 @@ class Bidirectional(PrecisionControl, Layer):
 
     def _quick(self, inputs: Any, initial_state: Any, keywords: dict[str, Any]) -> Any:
         """A whole call for the plainest arguments; None where anything is unusual, or does not fit."""
+        epoch = _core.epoch()
         mask = keywords.get("mask")
         if not (
             self._takes_plain_calls(keywords)
             and (mask is None or type(mask) is np.ndarray)
             and (initial_state is None or len(initial_state) % 2 == 0)
+            and (self.input_spec is None or surely_fits(self.input_spec, inputs))
         ):
             return None
         training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
@@ -175,6 +184,8 @@ class Bidirectional(PrecisionControl, Layer):
         except (TypeError, ValueError):
             return None
         self._clear_losses()
+        if not native_call.is_prepared(self):
+            self._plain_call = native_pair.prepared(self, inputs.shape, epoch)
         return outputs if mask is None else masked.attach(outputs, self.compute_mask(inputs, mask))
 
     def _takes_plain_calls(self, keywords: dict[str, Any]) -> bool:

@@ -60,11 +60,19 @@ class InputSpec:
         super().__setattr__(name, value)
         _core.touch()
 
-    def accepts_any(self, features: int) -> bool:
-        """Whether all arrays (batch, time, features) fit, of any dtype."""
-        free = self.max_ndim is None and self.min_ndim is None and self.dtype is None
-        shape_fits = self.shape is None or self.shape in ((None, None, features), (None, None, None))
-        return free and not self.axes and self.ndim in (None, 3) and shape_fits
+    def leading_sizes(self, features: int) -> tuple[int | None, int | None] | None:
+        """The sizes that the first two axes of inputs (.., .., features) must have, None for any.
+
+        None instead of both where the spec asks for more, or for other inputs.
+        """
+        others = (self.max_ndim, self.min_ndim, self.dtype)
+        if self.axes or self.ndim not in (None, 3) or any(value is not None for value in others):
+            return None
+        if self.shape is None:
+            return None, None
+        first, second, last = self.shape
+        plain = all(size is None or type(size) is int for size in self.shape)
+        return (first, second) if plain and last in (None, features) else None
 
     def problem(self, shape: Shape, dtype: Any = None) -> str | None:
         """Says in words what is wrong with an input of this shape and dtype, or None when it fits."""
@@ -137,6 +145,13 @@ def surely_fits(spec: Any, array: NDArray[Any]) -> bool:
         and type(spec[0]) is InputSpec
         and spec[0].problem(array.shape, array.dtype) is None
     )
+
+
+def leading_sizes(spec: Any, features: int) -> tuple[int | None, int | None] | None:
+    """`InputSpec.leading_sizes` of a spec in the form `[InputSpec]`; None also for other forms."""
+    if type(spec) is list and len(spec) == 1 and type(spec[0]) is InputSpec:
+        return spec[0].leading_sizes(features)
+    return None
 
 
 def shapes_of(inputs: Any) -> Any:

@@ -11,7 +11,7 @@ from rnnpack import _core, backend
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import nest, plan, state
 from rnnpack.layers import arguments, context, masked
-from rnnpack.layers.input_spec import surely_fits
+from rnnpack.layers.input_spec import leading_sizes, surely_fits
 
 if TYPE_CHECKING:
     from rnnpack.layers.ragged import Ragged
@@ -78,15 +78,21 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
     except (TypeError, ValueError):
         return None
     layer._clear_losses()
-    if mask is None and not layer.stateful:
+    if not is_prepared(layer):
         layer._plain_call = prepared(layer, cells, epoch)
     if mask is not None and layer.return_sequences:
         output = masked.carrying(output, mask)
     return arguments.assembled(output, layer._record(final), layer.return_state)
 
 
+def is_prepared(layer: Any) -> bool:
+    """Whether the layer has a prepared call that is up to date, and only did not take these arguments."""
+    plain_call = layer._plain_call  # once: another thread may reset it
+    return plain_call is not None and plain_call.current()
+
+
 def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.PlainCall | None:
-    """The layer's plainest calls as one native object; None where even those need more.
+    """The layer's plain calls as one native object; None where even those need more.
 
     Args:
         layer: has just passed all checks of `quick`.
@@ -94,22 +100,23 @@ def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.Pla
         epoch: from before the checks; any change since makes the object answer None.
     """
     stacked = type(layer.cell) is StackedRNNCells
-    if (
-        any(one._call_losses for one in layer._flatten_layers())  # the next call clears them
-        or (stacked and layer.return_state)
-        or plan.drops(layer.cell)
-        or not layer.input_spec[0].accepts_any(cells[0].input_size)
-    ):
+    sizes = leading_sizes(layer.input_spec, cells[0].input_size)
+    if sizes is None or layer._has_call_losses():
         return None
-    watched = [layer.input_spec, layer.cell.cells] if stacked else [layer.input_spec]
     return _core.PlainCall(
-        cells,
-        layer.time_major,
-        layer.go_backwards,
-        layer.return_sequences,
-        layer.return_state,
-        watched,
-        epoch,
+        [(cells, stacked)],
+        time_major=layer.time_major,
+        go_backwards=layer.go_backwards,
+        return_sequences=layer.return_sequences,
+        return_state=bool(layer.return_state),
+        zero_output_for_mask=layer.zero_output_for_mask and layer.return_sequences,
+        stateful=bool(layer.stateful),
+        drops=plan.drops(layer.cell),
+        merge_mode=None,
+        sizes=sizes,
+        carrying=masked.carrying,
+        watched=[layer.input_spec, layer.cell.cells] if stacked else [layer.input_spec],
+        epoch=epoch,
     )
 
 

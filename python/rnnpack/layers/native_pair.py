@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
+from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import nest, plan
-from rnnpack.layers import native_call
+from rnnpack.layers import masked, native_call
+from rnnpack.layers.input_spec import leading_sizes
 
 if TYPE_CHECKING:
     from rnnpack.layers.bidirectional import Bidirectional
 
 # Flags that the native call has once for both directions.
 _SHARED = ("time_major", "return_sequences", "zero_output_for_mask")
+_BY_ELEMENT = ("sum", "mul", "ave")
 
 
 def cells_of(
@@ -47,6 +50,46 @@ def cells_of(
             return None
     cells = [plan.native_cells(one.cell, one._policy.compute_dtype, one._precision) for one in pair]
     return None if cells[0] is None or cells[1] is None else (cells[0], cells[1])
+
+
+def prepared(layer: Bidirectional, shape: tuple[int, ...], epoch: int) -> _core.PlainCall | None:
+    """The wrapper's plain calls as one native object; None where even those need more.
+
+    Args:
+        layer: has just run a native call.
+        shape: of that call's inputs.
+        epoch: from before the checks; any change since makes the object answer None.
+    """
+    cells = cells_of(layer, shape)
+    if cells is None:
+        return None
+    pair = layer.forward_layer, layer.backward_layer
+    forward, backward = pair
+    specs = [one.input_spec for one in (*pair, layer) if one.input_spec is not None]
+    sizes, *others = [leading_sizes(spec, cells[0][0].input_size) for spec in specs]
+    if (
+        sizes is None
+        or any(other not in ((None, None), sizes) for other in others)
+        or (layer.return_sequences, backward.stateful) != (forward.return_sequences, forward.stateful)
+        or (layer.merge_mode in _BY_ELEMENT and cells[0][-1].units != cells[1][-1].units)
+        or layer._has_call_losses()
+    ):
+        return None
+    return _core.PlainCall(
+        [(one, type(half.cell) is StackedRNNCells) for one, half in zip(cells, pair, strict=True)],
+        time_major=forward.time_major,
+        go_backwards=forward.go_backwards,
+        return_sequences=forward.return_sequences,
+        return_state=bool(layer.return_state),
+        zero_output_for_mask=forward.zero_output_for_mask,
+        stateful=bool(forward.stateful),
+        drops=any(plan.drops(one.cell) for one in pair),
+        merge_mode=layer.merge_mode,
+        sizes=sizes,
+        carrying=masked.carrying,
+        watched=[*specs, *(one.cell.cells for one in pair if type(one.cell) is StackedRNNCells)],
+        epoch=epoch,
+    )
 
 
 def run(

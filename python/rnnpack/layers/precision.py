@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 class PrecisionControl:
     """What layers have that can compute with fewer bits."""
 
-    def _precision_layers(self) -> list[RNN]:
+    _precision = FULL
+
+    def _precision_layers(self) -> list[Any]:
         """The recurrent layers that a setting is for."""
-        raise NotImplementedError
+        return [self]
 
     @property
     def precision(self) -> str:
@@ -65,6 +67,21 @@ class PrecisionControl:
             layer._precision = one
             for cell in plan.members_of(layer.cell):
                 plan.forget(cell)  # layers that share it pack again what they need
+
+
+def cells_for(layer: RNN, inputs: Any) -> list[_core.PackedCell] | None:
+    """Packed cells for a call of the layer on these inputs; None if it must run in Python.
+
+    Raises:
+        ValueError: it must, and reduced precision was asked for.
+    """
+    dtype = layer._policy.compute_dtype
+    cells = plan.native_cells(layer.cell, dtype, layer._precision)
+    if getattr(inputs, "dtype", None) == dtype:
+        return cells
+    if layer._precision.reduced:
+        raise ValueError(f"`inputs` must be {dtype} with precision {layer.precision}, got {inputs.dtype}")
+    return None
 
 
 def _check(layer: RNN, precision: Precision) -> None:

@@ -10,13 +10,12 @@ from rnnpack import symbolic
 from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, masking, nest, plan, state
-from rnnpack.engine.precision import FULL
 from rnnpack.explain import Explanation
 from rnnpack.layers import arguments, native_call, ragged
 from rnnpack.layers.base import call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
-from rnnpack.layers.precision import PrecisionControl
+from rnnpack.layers.precision import PrecisionControl, cells_for
 from rnnpack.layers.ragged import Ragged
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.rnn_config import RNNConfig
@@ -240,7 +239,7 @@ class RNN(PrecisionControl, RNNConfig):
         """
         plain_call = self._plain_call  # once: another thread may reset it
         if plain_call is not None and constants is None:
-            outputs = plain_call(inputs, initial_state, kwargs)
+            outputs = plain_call(inputs, initial_state, kwargs, self)
             if outputs is not None:
                 return outputs
         if type(inputs) is np.ndarray and constants is None:
@@ -276,10 +275,6 @@ class RNN(PrecisionControl, RNNConfig):
 
     _standard = True
     _plain_call: Any = None
-    _precision = FULL
-
-    def _precision_layers(self) -> list[RNN]:
-        return [self]
 
     def call(
         self,
@@ -307,11 +302,7 @@ class RNN(PrecisionControl, RNNConfig):
         keep = masking.as_mask(mask, rows, columns, self.time_major)
         states: Any = self._first_states(initial_state, batch)
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
-        cells = plan.native_cells(self.cell, dtype, self._precision)
-        if getattr(inputs, "dtype", None) != dtype:
-            if self._precision.reduced:
-                raise ValueError(f"`inputs` must be {dtype} in {self.precision}, got {inputs.dtype}")
-            cells = None
+        cells = cells_for(self, inputs)
         if states is None and self._has_own_first_states():
             maker = f"{type(self).__name__}.get_initial_state()"
             states = state.made(self.get_initial_state(inputs), maker, state_size, batch, dtype)

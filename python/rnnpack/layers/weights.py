@@ -136,7 +136,9 @@ class WeightOwner:
         return variable
 
     def _attribute_values(self) -> Iterator[Any]:
-        return (value for key, value in list(vars(self).items()) if key not in self._untracked)
+        # Copied in one step: other threads may set an attribute for the first time, and garbage collection
+        # lets them run even while a list of items is made.
+        return (value for key, value in dict(vars(self)).items() if key not in self._untracked)
 
     def _sublayers(self) -> list[WeightOwner]:
         """Direct sub-layers, each once, in the order in which the attributes were set."""
@@ -266,6 +268,10 @@ class WeightOwner:
         for layer in self._flatten_layers():
             if layer._call_losses:
                 layer._call_losses = []
+
+    def _has_call_losses(self) -> bool:
+        """Whether there are losses that the next call clears."""
+        return WeightOwner._losses_exist and any(layer._call_losses for layer in self._flatten_layers())
 
     def _restorer(self) -> Callable[[], None]:
         """Remembers the attributes of this layer and all below it; the result puts them back."""
