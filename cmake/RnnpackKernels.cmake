@@ -1,5 +1,5 @@
-# rnnpack_add_kernels(<target>): compiles csrc/kernels/<isa>.cpp once for each instruction set of this architecture,
-# each with its own flags, into <target>. No other file is compiled for more than the architecture's baseline.
+# rnnpack_add_kernels(<target>): compiles csrc/kernels/<isa>*.cpp for each instruction set of this architecture, each with
+# its own flags, into <target>. No other file is compiled for more than the architecture's baseline.
 function(rnnpack_add_kernels target)
   # A macOS build may be for the other architecture than the machine's.
   set(architecture ${CMAKE_SYSTEM_PROCESSOR})
@@ -25,9 +25,16 @@ function(rnnpack_add_kernels target)
     list(APPEND flags_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
   endif()
   foreach(isa IN LISTS isas)
-    set(source ${PROJECT_SOURCE_DIR}/csrc/kernels/${isa}.cpp)
-    target_sources(${target} PRIVATE ${source})
-    # Every product and sum is written out: nothing is contracted behind the reader's back.
-    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;${flags_${isa}}")
+    set(files ${isa} ${isa}_bfloat16 ${isa}_int8)
+    if(isa STREQUAL "avx512")
+      # The newer instructions in these are written in assembly: the flags stay those of all AVX-512 machines.
+      list(APPEND files avx512_bfloat16_dot avx512_int8_dot)
+    endif()
+    foreach(file IN LISTS files)
+      set(source ${PROJECT_SOURCE_DIR}/csrc/kernels/${file}.cpp)
+      target_sources(${target} PRIVATE ${source})
+      # Every product and sum is written out: nothing is contracted behind the reader's back.
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;${flags_${isa}}")
+    endforeach()
   endforeach()
 endfunction()

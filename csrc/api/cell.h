@@ -21,6 +21,10 @@ constexpr std::size_t gates_of(cell_kind kind) {
   return 1;
 }
 
+// What weights, and the rows that they are multiplied with, are rounded to. Sums, gates and states keep the cell's
+// type.
+enum class precision : std::int32_t { full, bfloat16, int8 };
+
 enum class activation : std::int32_t {
   linear,
   tanh,

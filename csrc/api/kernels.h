@@ -3,7 +3,8 @@
 //
 // A cell's step is one or two passes. A pass multiplies by a packed slice of the weights and finishes
 // the cell's mathematics on the accumulators. Packed weights are laid out in panels of `width` units,
-// [block][k][gate][width], so that one register tile holds all gates of the same units.
+// [block][k / depth][gate][width][depth], so that one register tile holds all gates of the same units; depth is how
+// many values of k an instruction takes at once, 1 in full precision.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +20,38 @@ struct block_range {
   std::size_t end;
 };
 
-// gx = bias + a * panels, for many rows of many timesteps at once.
+// Rows that are multiplied, [rows], or [gates][rows] for gated kernels: pointers to values in full precision, else
+// encoded rows one after the other.
+template <class T>
+struct operand_rows {
+  const T* const* values = nullptr;
+  const std::byte* encoded = nullptr;
+  std::size_t row_bytes = 0;
+  const float* scale = nullptr;  // int8: what a row's whole numbers are multiplied with
+
+  operand_rows from(std::size_t row) const {
+    if (encoded == nullptr) return {.values = values + row};
+    return {.encoded = encoded + row * row_bytes,
+            .row_bytes = row_bytes,
+            .scale = scale == nullptr ? nullptr : scale + row};
+  }
+};
+
+// The packed weights of a product.
+struct weight_panels {
+  const std::byte* panels;      // [blocks][k / depth][gates][width][depth]
+  const float* column_scale;    // int8: [blocks][gates][width]
+  const std::int32_t* offsets;  // int8: [blocks][gates][width] what the sums begin with
+};
+
+// gx = bias + a * weights, for many rows of many timesteps at once.
 template <class T>
 struct project_args {
-  const T* const* a;  // [rows] pointers to k values each; the gated kernel: [gates][rows]
+  operand_rows<T> a;
   std::size_t rows;
   std::size_t k;
-  const T* panels;  // [blocks][k][gates][width]
-  const T* bias;    // [blocks][gates][width]
+  weight_panels weights;
+  const T* bias;  // [blocks][gates][width]
   block_range blocks;
   T* gx;  // [blocks][rows][gates][width]
 };
@@ -35,13 +60,13 @@ struct project_args {
 template <class T>
 struct step_args {
   std::size_t rows;
-  std::size_t k;            // length of a row of `a`: the units of the cell
-  const T* const* a;        // [rows] what is multiplied by the panels; the gated kernel: [gates][rows]
-  const T* const* h;        // [rows] the previous state, padded to whole blocks
-  T* const* c;              // [rows] second state or scratch, read and written in place, padded
-  T* const* out;            // [rows] where the new state goes, padded
-  T* const* y;              // [rows] where the output goes as well, exactly `k` values; may be null
-  const T* panels;          // [blocks][k][gates][width]
+  std::size_t k;      // length of a row of `a`: the units of the cell
+  operand_rows<T> a;  // what is multiplied by the weights
+  const T* const* h;  // [rows] the previous state, padded to whole blocks
+  T* const* c;        // [rows] second state or scratch, read and written in place, padded
+  T* const* out;      // [rows] where the new state goes, padded
+  T* const* y;        // [rows] where the output goes as well, exactly `k` values; may be null
+  weight_panels weights;
   const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
   block_range blocks;
   bool descending;       // the order of the blocks
@@ -50,6 +75,27 @@ struct step_args {
   activation_pair activations;
 };
 
+// Where the values of a row come from whole numbers of -127 to 127: multiplied with range / 127, or where there is no
+// range, or a row does not fit into it and may not be cut off, with the row's own largest magnitude / 127.
+struct scaling {
+  float range = 0;
+  bool cut_off = false;
+};
+
+// Rows of values turned into what products of reduced precision read.
+template <class T>
+struct encode_args {
+  const T* const* from;  // [rows]
+  std::size_t rows;
+  std::size_t k;
+  scaling scale;
+  std::byte* to;  // [rows][row_bytes]
+  std::size_t row_bytes;
+  float* row_scale;  // [rows], int8 only
+};
+
+template <class T>
+using encode_kernel = void (*)(const encode_args<T>&);
 template <class T>
 using project_kernel = void (*)(const project_args<T>&);
 template <class T>
@@ -68,15 +114,25 @@ struct pass_kernels {
   step_kernel<T> step_gated = nullptr;
 };
 
+// How a table's kernels want operands and weights.
+template <class T>
+struct number_format {
+  precision kind = precision::full;
+  int depth = 1;
+  std::size_t operand_bytes = sizeof(T);  // of one value of an encoded row
+  encode_kernel<T> encode = nullptr;      // null in full precision, which reads values where they are
+};
+
 template <class T>
 struct cell_kernels {
+  number_format<T> format;
   int passes;
   pass_kernels<T> pass[2];
 };
 
 struct kernel_table {
   const char* isa;
-  // Kernels for a cell; the best block width depends on the number of units.
+  // Kernels for a cell; the best block width depends on the number of units. Reduced precision: null for doubles.
   const cell_kernels<float>& (*find_f32)(cell_kind, std::size_t units);
   const cell_kernels<double>& (*find_f64)(cell_kind, std::size_t units);
 };

@@ -12,6 +12,12 @@ PyObject* native_dtype() {
   return dtype;
 }
 
+// Equal dtypes need not be one object: they may carry metadata, or come from a change of the byte order.
+template <class T>
+bool is_native_dtype(PyObject* dtype) {
+  return dtype == native_dtype<T>() || py::detail::npy_api::get().PyArray_EquivTypes_(dtype, native_dtype<T>());
+}
+
 inline const py::detail::PyArray_Proxy* as_array(PyObject* object) {
   static const auto* const type = py::detail::npy_api::get().PyArray_Type_;
   return Py_TYPE(object) == type ? py::detail::array_proxy(object) : nullptr;
@@ -21,12 +27,12 @@ inline const py::detail::PyArray_Proxy* as_array(PyObject* object) {
 template <class T>
 const py::detail::PyArray_Proxy* plain_array(PyObject* object, int rank) {
   const auto* array = as_array(object);
-  if (array == nullptr || array->nd != rank || array->descr != native_dtype<T>() || (array->flags & aligned_flag) == 0)
+  if (array == nullptr || array->nd != rank || !is_native_dtype<T>(array->descr) || (array->flags & aligned_flag) == 0)
     return nullptr;
   constexpr py::ssize_t item = sizeof(T);
   if (array->dimensions[rank - 1] > 1 && array->strides[rank - 1] != item) return nullptr;
   for (int axis = 0; axis < rank; ++axis)
-    if (array->strides[axis] % item != 0) return nullptr;
+    if (array->dimensions[axis] > 1 && array->strides[axis] % item != 0) return nullptr;
   return array;
 }
 

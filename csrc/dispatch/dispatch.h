@@ -8,10 +8,11 @@
 
 namespace rnnpack {
 
-// Tables this machine can run, the best first; never empty.
-const std::vector<const kernel_table*>& available_kernels();
+// Tables of a precision that this machine can run, the best first; never empty.
+const std::vector<const kernel_table*>& available_kernels(precision kind);
 
-// The table named `isa`, or the best for an empty name. Throws std::invalid_argument naming what is available.
-const kernel_table& select_kernels(std::string_view isa);
+// The best table that needs no more than the instruction set `isa`, or the best of all for an empty name. Throws
+// std::invalid_argument naming what this machine has.
+const kernel_table& select_kernels(std::string_view isa, precision kind);
 
 }  // namespace rnnpack

@@ -1,41 +1,48 @@
 #include "gemm/packed_cell.h"
 
 #include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 
 namespace rnnpack {
 namespace {
 
-// Copies columns [first unit of the block, + width) of each of the pass's gates; what sticks out is zero.
+// Sums of int8 products are 32 bits wide, a product is at most 255 * 127.
+constexpr std::size_t longest_int8_product = std::size_t{0x7fffffff} / (255 * 127);
+
+bool stays_within_one(activation which) {
+  return which == activation::tanh || which == activation::sigmoid || which == activation::hard_sigmoid ||
+         which == activation::softsign;
+}
+
+// A bias in the order of a pass's accumulators.
 template <class T>
-buffer<T> pack_rows(const T* matrix, std::size_t rows, std::size_t units, std::size_t gates_in_cell,
-                    const pass_kernels<T>& pass, std::size_t blocks) {
-  const std::size_t gates = pass.gates;
-  const std::size_t width = pass.width;
-  buffer<T> packed(checked_product(blocks, rows, gates, width));
-  T* to = packed.data();
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t unit = block * width;
-    const std::size_t real = std::min(width, units - unit);
-    for (std::size_t row = 0; row < rows; ++row) {
-      const T* line = matrix + row * gates_in_cell * units;
-      for (std::size_t gate = 0; gate < gates; ++gate, to += width) {
-        std::copy_n(line + (pass.first_gate + gate) * units + unit, real, to);
-        std::fill_n(to + real, width - real, T(0));
-      }
-    }
-  }
-  return packed;
+buffer<T> pack_bias(const std::vector<T>& bias, std::size_t gates, std::size_t units, const pass_kernels<T>& pass) {
+  const packed_matrix packed = pack<T>({.data = bias.data(), .rows = 1, .gates = gates, .units = units}, {}, pass);
+  buffer<T> values(packed.panels.size() / sizeof(T));
+  std::memcpy(values.data(), packed.panels.data(), packed.panels.size());
+  return values;
 }
 
 }  // namespace
 
 template <class T>
-packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& weights)
+packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& weights, operand_ranges ranges)
     : kind_(weights.kind),
       isa_(table.isa),
       activations_(weights.activations),
       input_size_(weights.input_size),
-      units_(weights.units) {
+      units_(weights.units),
+      format_(find_kernels<T>(table, kind_, units_).format),
+      input_scaling_{.range = ranges.inputs, .cut_off = true},
+      state_scaling_{.range = ranges.states, .cut_off = true} {
+  if (format_.kind == precision::int8 && std::max(input_size_, units_) > longest_int8_product)
+    throw std::invalid_argument("precision: int8 takes at most " + std::to_string(longest_int8_product) +
+                                " inputs and units, got " + std::to_string(input_size_) + " and " +
+                                std::to_string(units_));
+  // First states may lie beyond, then their rows have scales of their own.
+  if (stays_within_one(activations_.main)) state_scaling_ = {.range = 1, .cut_off = false};
   const cell_kernels<T>& kernels = find_kernels<T>(table, kind_, units_);
   const std::size_t gates = gates_of(kind_);
   // What the accumulators of the projection start with: the input bias, and for gru's z and r both biases.
@@ -49,19 +56,18 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
       std::copy_n(recurrent + 2 * units_, units_, candidate_bias.begin());
     }
   }
+  const weight_matrix<T> input{.data = weights.kernel, .rows = input_size_, .gates = gates, .units = units_};
+  const weight_matrix<T> recurrent{.data = weights.recurrent_kernel, .rows = units_, .gates = gates, .units = units_};
   for (int p = 0; p < kernels.passes; ++p) {
     const pass_kernels<T>& pass = kernels.pass[p];
     const std::size_t blocks = (units_ + pass.width - 1) / pass.width;
     padded_units_ = std::max(padded_units_, blocks * pass.width);
-    packed_pass<T> packed{&pass,
-                          blocks,
-                          pack_rows(weights.kernel, input_size_, units_, gates, pass, blocks),
-                          pack_rows(weights.recurrent_kernel, units_, units_, gates, pass, blocks),
-                          pack_rows(bias.data(), 1, units_, gates, pass, blocks),
-                          {}};
+    packed_pass<T> packed{
+        &pass, blocks, pack(input, format_, pass), pack(recurrent, format_, pass), pack_bias(bias, gates, units_, pass),
+        {}};
     if (!candidate_bias.empty()) {
       const pass_kernels<T> one_gate{.first_gate = 0, .gates = 1, .width = pass.width};
-      packed.candidate_bias = pack_rows(candidate_bias.data(), 1, units_, 1, one_gate, blocks);
+      packed.candidate_bias = pack_bias(candidate_bias, 1, units_, one_gate);
     }
     passes_.push_back(std::move(packed));
   }
@@ -69,10 +75,12 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
 
 template <class T>
 std::size_t packed_cell<T>::bytes() const {
-  std::size_t values = 0;
-  for (const packed_pass<T>& pass : passes_)
-    values += pass.input_panels.size() + pass.recurrent_panels.size() + pass.bias.size() + pass.candidate_bias.size();
-  return values * sizeof(T);
+  std::size_t bytes = 0;
+  for (const packed_pass<T>& pass : passes_) {
+    bytes += pass.input.bytes() + pass.recurrent.bytes();
+    bytes += (pass.bias.size() + pass.candidate_bias.size()) * sizeof(T);
+  }
+  return bytes;
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "api/kernels.h"
+#include "gemm/packed_matrix.h"
 #include "memory/buffer.h"
 
 namespace rnnpack {
@@ -21,14 +22,20 @@ struct cell_weights {
   const T* bias;              // (gates * units), (2, gates * units) for gru, or null
 };
 
+// Magnitudes that inputs and states were seen to have, for int8; zero: not known.
+struct operand_ranges {
+  float inputs = 0;
+  float states = 0;
+};
+
 template <class T>
 struct packed_pass {
   const pass_kernels<T>* kernels;
   std::size_t blocks;
-  buffer<T> input_panels;      // [blocks][input_size][gates][width]
-  buffer<T> recurrent_panels;  // [blocks][units][gates][width]
-  buffer<T> bias;              // [blocks][gates][width]
-  buffer<T> candidate_bias;    // [blocks][width], gru only
+  packed_matrix input;       // input_size rows
+  packed_matrix recurrent;   // units rows
+  buffer<T> bias;            // [blocks][gates][width]
+  buffer<T> candidate_bias;  // [blocks][width], gru only
 
   // Values of one projected row in one block.
   std::size_t stride() const { return static_cast<std::size_t>(kernels->gates) * kernels->width; }
@@ -37,7 +44,8 @@ struct packed_pass {
 template <class T>
 class packed_cell {
  public:
-  packed_cell(const kernel_table& table, const cell_weights<T>& weights);
+  // Throws std::invalid_argument where a product is too long for the sums of the table's precision.
+  packed_cell(const kernel_table& table, const cell_weights<T>& weights, operand_ranges ranges);
 
   cell_kind kind() const { return kind_; }
   const char* isa() const { return isa_; }
@@ -48,6 +56,9 @@ class packed_cell {
   std::size_t bytes() const;
   activation_pair activations() const { return activations_; }
   bool default_activations() const;
+  const number_format<T>& format() const { return format_; }
+  scaling input_scaling() const { return input_scaling_; }
+  scaling state_scaling() const { return state_scaling_; }
   const std::vector<packed_pass<T>>& passes() const { return passes_; }
 
  private:
@@ -57,6 +68,9 @@ class packed_cell {
   std::size_t input_size_;
   std::size_t units_;
   std::size_t padded_units_ = 0;
+  number_format<T> format_;
+  scaling input_scaling_;
+  scaling state_scaling_;
   std::vector<packed_pass<T>> passes_;
 };
 

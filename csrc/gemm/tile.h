@@ -4,45 +4,84 @@
 
 #include <cstddef>
 
+#include "api/kernels.h"
+
 namespace rnnpack::gemm {
 
-// How many rows fit: Rows * Vectors accumulators, the broadcasts or the panel's vectors, and one spare.
-template <class V>
-constexpr int max_rows(int vectors) {
-  const int fit = V::registers >= 32 ? (V::registers - vectors - 2) / vectors : (V::registers - 1) / (vectors + 1);
-  return fit < 1 ? 1 : (fit > 8 ? 8 : fit);
-}
-
-// acc[panel][row][vector] += a[source][row][k] * panels[panel][k][vector]. One source of rows serves all vectors, or
-// each of several an equal share of them; `rows` is the distance between two sources in `a`.
-template <class V, int Panels, int Rows, int Vectors, int Sources>
-[[gnu::always_inline]] inline void accumulate(V (&acc)[Panels][Rows][Vectors], const typename V::value_type* const* a,
-                                              std::size_t rows, const typename V::value_type* panels,
-                                              std::size_t panel_size, std::size_t depth) {
+// One product: `a` times the panels of a block and, at need, of the next one. F is the format, see gemm/formats.h; one
+// source of rows serves all vectors, or each of several an equal share of them.
+template <class F, int Vectors, int Sources>
+struct product {
+  using V = typename F::vector;
   using T = typename V::value_type;
-  constexpr int share = Vectors / Sources;
-  const T* row[Rows][Sources];
-  for (int m = 0; m < Rows; ++m)
-    for (int s = 0; s < Sources; ++s) row[m][s] = a[s * rows + m];
-  for (std::size_t k = 0; k < depth; ++k) {
-    const T* panel = panels + k * (Vectors * V::lanes);
+  static constexpr int share = Vectors / Sources;
+  static constexpr std::size_t stride = Vectors * V::lanes;  // columns of a block
+
+  const operand_rows<T>& a;
+  const weight_panels& weights;
+  std::size_t rows;  // distance between two sources in `a`
+  std::size_t k;
+  std::size_t block;
+
+  // sums[panel][row][vector] = base(panel, row, vector) + a * panels, for Rows rows from `first` on.
+  template <int Panels, int Rows, class Base>
+  [[gnu::always_inline]] void compute(V (&sums)[Panels][Rows][Vectors], std::size_t first, const Base& base) const {
+    if constexpr (F::scaled) {
+      typename F::sum whole[Panels][Rows][Vectors];
+      for_each<Panels, Rows>(
+          [&](int p, int m, int n) { whole[p][m][n] = F::sum::load(weights.offsets + column(p, n)); });
+      accumulate<Panels, Rows>(whole, first);
+      for_each<Panels, Rows>([&](int p, int m, int n) {
+        const V row_scale = V::broadcast(a.scale[(n / share) * (Sources > 1 ? rows : 0) + first + m]);
+        const V scale = row_scale * V::load(weights.column_scale + column(p, n));
+        sums[p][m][n] = fma(whole[p][m][n].to_float(), scale, base(p, m, n));
+      });
+    } else {
+      for_each<Panels, Rows>([&](int p, int m, int n) { sums[p][m][n] = base(p, m, n); });
+      accumulate<Panels, Rows>(sums, first);
+    }
+  }
+
+ private:
+  std::size_t column(int p, int n) const { return (block + p) * stride + n * V::lanes; }
+
+  template <int Panels, int Rows, class Do>
+  [[gnu::always_inline]] static void for_each(const Do& act) {
 #pragma GCC unroll 2
-    for (int p = 0; p < Panels; ++p) {
-      V b[Vectors];
+    for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 8
-      for (int n = 0; n < Vectors; ++n) b[n] = V::load(panel + p * panel_size + n * V::lanes);
+      for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 8
-      for (int m = 0; m < Rows; ++m) {
+        for (int n = 0; n < Vectors; ++n) act(p, m, n);
+  }
+
+  template <int Panels, int Rows>
+  [[gnu::always_inline]] void accumulate(typename F::sum (&acc)[Panels][Rows][Vectors], std::size_t first) const {
+    const typename F::value* row[Rows][Sources];
+    for (int m = 0; m < Rows; ++m)
+      for (int s = 0; s < Sources; ++s) row[m][s] = F::row(a, s * rows + first + m);
+    const std::size_t depths = (k + F::depth - 1) / F::depth;
+    const std::size_t panel_bytes = depths * Vectors * F::vector_bytes;
+    const std::byte* panel = weights.panels + block * panel_bytes;
+    for (std::size_t i = 0; i < depths; ++i, panel += Vectors * F::vector_bytes) {
+#pragma GCC unroll 2
+      for (int p = 0; p < Panels; ++p) {
+        typename F::weights b[Vectors];
+#pragma GCC unroll 8
+        for (int n = 0; n < Vectors; ++n) b[n] = F::load(panel + p * panel_bytes + n * F::vector_bytes);
+#pragma GCC unroll 8
+        for (int m = 0; m < Rows; ++m) {
 #pragma GCC unroll 4
-        for (int s = 0; s < Sources; ++s) {
-          const V x = V::broadcast(row[m][s][k]);
+          for (int s = 0; s < Sources; ++s) {
+            const typename F::operand x = F::broadcast(row[m][s], i);
 #pragma GCC unroll 8
-          for (int n = s * share; n < (s + 1) * share; ++n) acc[p][m][n] = fma(x, b[n], acc[p][m][n]);
+            for (int n = s * share; n < (s + 1) * share; ++n) acc[p][m][n] = F::multiply(x, b[n], acc[p][m][n]);
+          }
         }
       }
     }
   }
-}
+};
 
 template <int Height, class Tile>
 [[gnu::always_inline]] inline void run_height(int height, std::size_t first, const Tile& tile) {

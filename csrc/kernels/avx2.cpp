@@ -5,4 +5,4 @@
 #include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_avx2 =
-    rnnpack::kernels::table<rnnpack::avx2::f32, rnnpack::avx2::f64>("avx2");
+    rnnpack::kernels::full_table<rnnpack::avx2::f32, rnnpack::avx2::f64>("avx2");

@@ -6,4 +6,4 @@
 #include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_avx512 =
-    rnnpack::kernels::table<rnnpack::avx512::f32, rnnpack::avx512::f64>("avx512");
+    rnnpack::kernels::full_table<rnnpack::avx512::f32, rnnpack::avx512::f64>("avx512");

@@ -5,4 +5,4 @@
 #include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_neon =
-    rnnpack::kernels::table<rnnpack::neon::f32, rnnpack::neon::f64>("neon");
+    rnnpack::kernels::full_table<rnnpack::neon::f32, rnnpack::neon::f64>("neon");

@@ -5,4 +5,4 @@
 #include "kernels/table.h"
 
 extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_scalar =
-    rnnpack::kernels::table<rnnpack::scalar::f32, rnnpack::scalar::f64>("scalar");
+    rnnpack::kernels::full_table<rnnpack::scalar::f32, rnnpack::scalar::f64>("scalar");

@@ -30,6 +30,9 @@ class layer_dropout {
 
   bool gated_inputs() const { return masks_.input_count > 1; }
   bool gated_states() const { return masks_.state_count > 1; }
+  // How many masked rows a row becomes.
+  std::size_t input_sources() const { return std::max<std::size_t>(masks_.input_count, 1); }
+  std::size_t state_sources() const { return std::max<std::size_t>(masks_.state_count, 1); }
 
   // [slots] rows, or [gates][slots] for the gated kernel.
   const T* const* mask_inputs(const chunk_slots<T>& chunk, const T* const* from) {

@@ -9,68 +9,77 @@
 #include "sequence/chunk.h"
 #include "sequence/crew.h"
 #include "sequence/dropout.h"
+#include "sequence/encoder.h"
 #include "sequence/layer_state.h"
 
 namespace rnnpack::sequence {
 
-// Where the rows of the current step find their old states and put the new ones; see step_args. Every member of a
-// crew has its own.
+// What each member of a crew has for itself: where the rows of the current step find their old states and put the new
+// ones, see step_args, and the encoded rows of its products.
 template <class T>
-struct step_pointers {
+struct workspace {
   const T** old_h;
   T** new_h;
   T** c;
   T** y;
   T** reset_h;
   std::uint8_t* side;  // [rows of the strand] which buffer holds a row's h
+  encoder<T> encode_inputs;
+  encoder<T> encode_states;
 
-  step_pointers(std::size_t rows, arena& memory)
+  workspace(const packed_cell<T>& cell, std::size_t rows, std::size_t slots, const layer_dropout<T>& dropout,
+            arena& memory)
       : old_h(memory.take<const T*>(rows)),
         new_h(memory.take<T*>(rows)),
         c(memory.take<T*>(rows)),
         y(memory.take<T*>(rows)),
         reset_h(memory.take<T*>(rows)),
-        side(memory.take<std::uint8_t>(rows)) {}
+        side(memory.take<std::uint8_t>(rows)),
+        encode_inputs(cell.format(), cell.input_scaling(), cell.input_size(),
+                      checked_product(slots, dropout.input_sources()), memory),
+        encode_states(cell.format(), cell.state_scaling(), cell.units(), checked_product(rows, dropout.state_sources()),
+                      memory) {}
 };
 
 template <class T>
 class layer {
  public:
   // projected: room for one chunk, pass by pass, [block][slot][gate][width]; layers that never run at the same time
-  // may share it. pointers: one for each member of the crew.
-  layer(const packed_cell<T>& cell, std::size_t rows, T* projected, step_pointers<T>* pointers,
+  // may share it. spaces: one for each member of the crew.
+  layer(const packed_cell<T>& cell, std::size_t rows, T* projected, workspace<T>* spaces,
         const layer_dropout<T>& dropout, arena& memory)
-      : cell_(&cell), state_(cell, rows, memory), projected_(projected), pointers_(pointers), dropout_(dropout) {}
+      : cell_(&cell), state_(cell, rows, memory), projected_(projected), spaces_(spaces), dropout_(dropout) {}
 
   const packed_cell<T>& cell() const { return *cell_; }
-  void save(T* const* states, std::size_t first_row) const { state_.save(states, first_row, pointers_[0].side); }
-  const T* h(std::size_t row) const { return state_.h(pointers_[0].side[row], row); }
+  void save(T* const* states, std::size_t first_row) const { state_.save(states, first_row, spaces_[0].side); }
+  const T* h(std::size_t row) const { return state_.h(spaces_[0].side[row], row); }
 
   // Reads first states, see layer_state::load.
   void start(const T* const* states, row_range rows) {
     state_.load(states, rows.first);
-    std::fill_n(pointers_[0].side, rows.count, std::uint8_t{0});
+    std::fill_n(spaces_[0].side, rows.count, std::uint8_t{0});
   }
 
   // A member learns from member 0 where the states are.
   void join(unsigned member, std::size_t rows) {
-    if (member > 0) std::copy_n(pointers_[0].side, rows, pointers_[member].side);
+    if (member > 0) std::copy_n(spaces_[0].side, rows, spaces_[member].side);
   }
 
-  void zero_state(std::size_t row) { state_.zero(pointers_[0].side[row], row); }
+  void zero_state(std::size_t row) { state_.zero(spaces_[0].side[row], row); }
 
   // inputs: [slots] rows of the cell's input size.
   void project(const chunk_slots<T>& chunk, const T* const* inputs, const crew& here) {
     const std::size_t slots = chunk.slots();
     if (slots == 0) return;
     const T* const* from = dropout_.mask_inputs(chunk, inputs);
+    const operand_rows<T> rows = spaces_[here.member()].encode_inputs(from, slots * dropout_.input_sources());
     T* to = projected_;
     for (const packed_pass<T>& pass : cell_->passes()) {
       const bool gated = dropout_.gated_inputs();
-      const project_args<T> args{.a = gated ? from + pass.kernels->first_gate * slots : from,
+      const project_args<T> args{.a = gated ? rows.from(pass.kernels->first_gate * slots) : rows,
                                  .rows = slots,
                                  .k = cell_->input_size(),
-                                 .panels = pass.input_panels.data(),
+                                 .weights = pass.input.view(),
                                  .bias = pass.bias.data(),
                                  .blocks = here.part(pass.blocks),
                                  .gx = to};
@@ -84,7 +93,7 @@ class layer {
   bool take_step(const chunk_slots<T>& chunk, std::size_t step, crew& here, bool wants_output, Output output) {
     const std::size_t first = chunk.step_begin[step];
     const std::size_t rows = chunk.step_begin[step + 1] - first;
-    step_pointers<T>& at = pointers_[here.member()];
+    workspace<T>& at = spaces_[here.member()];
     const std::size_t* row_of = chunk.row + first;
     // Every other step goes through the weights from their end: what the step before used last is still in the cache,
     // where a walk in one direction would find nothing of weights larger than it.
@@ -111,21 +120,22 @@ class layer {
   }
 
  private:
-  void run_pass(const packed_pass<T>& pass, bool last, const step_pointers<T>& at, const std::size_t* row_of,
+  void run_pass(const packed_pass<T>& pass, bool last, const workspace<T>& at, const std::size_t* row_of,
                 std::size_t rows, const T* gx, std::size_t slots, bool wants_output, bool descending,
                 const crew& here) {
     // The second of two passes multiplies what the first one left in reset_h.
     const bool second = pass.kernels->first_gate > 0;
     const T* const* from = at.old_h;
     if (second) from = at.reset_h;
+    from = dropout_.mask_states(*pass.kernels, row_of, from, rows);
     const step_args<T> step{.rows = rows,
                             .k = cell_->units(),
-                            .a = dropout_.mask_states(*pass.kernels, row_of, from, rows),
+                            .a = at.encode_states(from, dropout_.gated_states() ? rows * pass.kernels->gates : rows),
                             .h = at.old_h,
                             .c = at.c,
                             .out = last ? at.new_h : at.reset_h,
                             .y = last && wants_output ? at.y : nullptr,
-                            .panels = pass.recurrent_panels.data(),
+                            .weights = pass.recurrent.view(),
                             .candidate_bias = pass.candidate_bias.data(),
                             .blocks = here.part(pass.blocks),
                             .descending = descending,
@@ -140,7 +150,7 @@ class layer {
   const packed_cell<T>* cell_;
   layer_state<T> state_;
   T* projected_;
-  step_pointers<T>* pointers_;  // [members]
+  workspace<T>* spaces_;  // [members]
   layer_dropout<T> dropout_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "memory/arena.h"
 #include "sequence/execute.h"
+#include "sequence/row_groups.h"
 
 namespace rnnpack::sequence {
 
@@ -16,12 +17,13 @@ status run(std::span<const direction<T>> directions, const interruption& questio
   const thread_arena memory;
   std::vector<strand<T>> strands;
   strands.reserve(plan.row_groups * directions.size());
+  std::vector<std::size_t> cuts;
+  if (plan.row_groups > 1) cuts = cut_rows(first, plan.row_groups);
   for (std::size_t group = 0; group < plan.row_groups; ++group) {
-    const std::size_t begin = first.batch * group / plan.row_groups;
-    const std::size_t end = first.batch * (group + 1) / plan.row_groups;
+    row_range rows{.first = 0, .count = first.batch};
+    if (!cuts.empty()) rows = {.first = cuts[group], .count = cuts[group + 1] - cuts[group]};
     for (const direction<T>& one : directions) {
-      strands.emplace_back(one.cells, one.args, row_range{.first = begin, .count = end - begin}, form_of(plan),
-                           *memory);
+      strands.emplace_back(one.cells, one.args, rows, form_of(plan), *memory);
       strands.back().start();
     }
   }

@@ -31,11 +31,16 @@ struct cost {
 template <class T>
 cost cost_of(const packed_cell<T>& cell) {
   double columns = 0;
-  for (const packed_pass<T>& pass : cell.passes()) columns += static_cast<double>(pass.blocks * pass.stride());
-  const double weight = sizeof(T) == sizeof(float) ? 1 : 2;  // half as many lanes
+  double bytes = 0;
+  for (const packed_pass<T>& pass : cell.passes()) {
+    columns += static_cast<double>(pass.blocks * pass.stride());
+    bytes += static_cast<double>(pass.recurrent.bytes());
+  }
+  // Doubles have half as many lanes; an instruction of reduced precision does `depth` multiplications in each.
+  const double weight = (sizeof(T) == sizeof(float) ? 1.0 : 2.0) / cell.format().depth;
   return {.project_flops = 2 * weight * columns * static_cast<double>(cell.input_size()),
           .step_flops = 2 * weight * columns * static_cast<double>(cell.units()),
-          .step_bytes = sizeof(T) * columns * static_cast<double>(cell.units())};
+          .step_bytes = bytes};
 }
 
 // One layer's time for some rows, with the units of each step shared by `members` threads.

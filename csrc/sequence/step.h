@@ -7,8 +7,9 @@
 namespace rnnpack::sequence {
 
 // Sources: 1, or the number of gates for the gated kernel.
-template <class V, class Cell, int UnitVectors, int Sources, class Activations>
+template <class F, class Cell, int UnitVectors, int Sources, class Activations>
 struct step_pass {
+  using V = typename F::vector;
   using T = typename V::value_type;
   static constexpr int vectors = Cell::gates * UnitVectors;
   static constexpr std::size_t width = UnitVectors * V::lanes;
@@ -28,26 +29,20 @@ struct step_pass {
     for (std::size_t i = 0; i < args.rows * stride; i += line) __builtin_prefetch(next + i, 0, 2);
   }
 
-  template <int Panels, int Rows>
-  void start(V (&acc)[Panels][Rows][vectors], std::size_t first) const {
-#pragma GCC unroll 2
-    for (int p = 0; p < Panels; ++p)
-#pragma GCC unroll 8
-      for (int m = 0; m < Rows; ++m)
-#pragma GCC unroll 8
-        for (int n = 0; n < vectors; ++n)
-          acc[p][m][n] = Cell::separate_candidate && n >= candidate
-                             ? V::load(args.candidate_bias + (block + p) * width + (n - candidate) * V::lanes)
-                             : V::load(projected(p, first + m) + n * V::lanes);
+  // What a sum begins with.
+  [[gnu::always_inline]] V base(int p, std::size_t row, int n) const {
+    return Cell::separate_candidate && n >= candidate
+               ? V::load(args.candidate_bias + (block + p) * width + (n - candidate) * V::lanes)
+               : V::load(projected(p, row) + n * V::lanes);
   }
 
-  [[gnu::always_inline]] void finish(const V (&sums)[vectors], int p, std::size_t row) const {
+  [[gnu::always_inline]] void finish(const V (&sum)[vectors], int p, std::size_t row) const {
 #pragma GCC unroll 4
     for (int u = 0; u < UnitVectors; ++u) {
       const std::size_t unit = (block + p) * width + u * V::lanes;
       V gate[Cell::gates];
 #pragma GCC unroll 4
-      for (int g = 0; g < Cell::gates; ++g) gate[g] = sums[g * UnitVectors + u];
+      for (int g = 0; g < Cell::gates; ++g) gate[g] = sum[g * UnitVectors + u];
       V candidate_input{}, h{}, c{};
       if constexpr (Cell::separate_candidate) candidate_input = V::load(projected(p, row) + (candidate + u) * V::lanes);
       if constexpr (Cell::reads_h) h = V::load(args.h[row] + unit);
@@ -69,15 +64,13 @@ struct step_pass {
 
   template <int Panels, int Rows>
   void tile(std::size_t first) const {
-    V acc[Panels][Rows][vectors];
-    start<Panels, Rows>(acc, first);
-    const std::size_t panel = args.k * stride;
-    gemm::accumulate<V, Panels, Rows, vectors, Sources>(acc, args.a + first, args.rows, args.panels + block * panel,
-                                                        panel, args.k);
+    V sums[Panels][Rows][vectors];
+    const gemm::product<F, vectors, Sources> one{args.a, args.weights, args.rows, args.k, block};
+    one.template compute<Panels, Rows>(sums, first, [&](int p, int m, int n) { return base(p, first + m, n); });
 #pragma GCC unroll 2
     for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 8
-      for (int m = 0; m < Rows; ++m) finish(acc[p][m], p, first + m);
+      for (int m = 0; m < Rows; ++m) finish(sums[p][m], p, first + m);
   }
 
   template <int Rows>
@@ -86,10 +79,10 @@ struct step_pass {
   }
 };
 
-template <class V, class Cell, int UnitVectors, int Sources, template <class> class Pair>
-void step(const step_args<typename V::value_type>& args) {
-  using Activations = Pair<V>;
-  using Pass = step_pass<V, Cell, UnitVectors, Sources, Activations>;
+template <class F, class Cell, int UnitVectors, int Sources, template <class> class Pair>
+void step(const step_args<typename F::vector::value_type>& args) {
+  using Activations = Pair<typename F::vector>;
+  using Pass = step_pass<F, Cell, UnitVectors, Sources, Activations>;
   const Activations activations(args.activations);
   const auto [begin, end] = args.blocks;
   if (args.rows == 1) {  // two panels at once, or the chains of additions would wait for each other
@@ -103,7 +96,7 @@ void step(const step_args<typename V::value_type>& args) {
   for (std::size_t i = begin; i < end; ++i) {
     const Pass pass{args, activations, args.descending ? begin + end - 1 - i : i};
     if (i + 1 < end) Pass{args, activations, args.descending ? pass.block - 1 : pass.block + 1}.prefetch_projected();
-    gemm::for_each_tile<gemm::max_rows<V>(Pass::vectors)>(0, args.rows, pass);
+    gemm::for_each_tile<F::most_rows(Pass::vectors)>(0, args.rows, pass);
   }
 }
 

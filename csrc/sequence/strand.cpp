@@ -12,8 +12,11 @@ constexpr std::size_t overlapping_chunks = 8;
 
 template <class T>
 strand<T>::strand(cell_list cells, const run_args<T>& args, row_range rows, strand_form form, arena& memory)
-    : args_(&args), rows_(rows), rings_(form.layers_overlap ? 2 : 1) {
-  for (std::size_t row = 0; row < rows.count; ++row) timesteps_ = std::max(timesteps_, length(row));
+    : args_(&args), rows_(rows), timesteps_(args.timesteps), rings_(form.layers_overlap ? 2 : 1) {
+  if (args.row_splits != nullptr) {
+    timesteps_ = 0;
+    for (std::size_t row = 0; row < rows.count; ++row) timesteps_ = std::max(timesteps_, length(row));
+  }
   if (timesteps_ == 0) timesteps_ = 1;  // ragged rows without any timestep: one empty step
   chunk_steps_ = chunk_steps(cells, rows.count, timesteps_);
   if (form.layers_overlap)
@@ -27,14 +30,15 @@ strand<T>::strand(cell_list cells, const run_args<T>& args, row_range rows, stra
   };
   T* shared = form.layers_overlap ? nullptr : projection(*cells.front());
   layers_.reserve(cells.size());
-  pointers_.reserve(cells.size() * form.members);
+  spaces_.reserve(cells.size() * form.members);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const packed_cell<T>& cell = *cells[i];  // the same cell may stand in a stack twice
-    for (unsigned member = 0; member < form.members; ++member) pointers_.emplace_back(rows.count, memory);
     layer_dropout<T> dropout;
     if (args.dropout != nullptr)
       dropout = layer_dropout<T>(cell, args.dropout[i], rows, args.batch, most_slots, memory);
-    layers_.emplace_back(cell, rows.count, shared != nullptr ? shared : projection(cell), &pointers_[i * form.members],
+    for (unsigned member = 0; member < form.members; ++member)
+      spaces_.emplace_back(cell, rows.count, most_slots, dropout, memory);
+    layers_.emplace_back(cell, rows.count, shared != nullptr ? shared : projection(cell), &spaces_[i * form.members],
                          dropout, memory);
     if (i + 1 == cells.size()) break;
     for (std::size_t ring = 0; ring < rings_; ++ring) {
@@ -149,7 +153,8 @@ bool strand<T>::step(std::size_t index, std::size_t chunk_index, crew& here) {
   const std::size_t units = one.cell().units();
   const std::size_t bytes_per_row = one.cell().bytes();
   T* const next_inputs = last ? nullptr : between(index, chunk_index);
-  for (std::size_t step = 0; step < chunk.steps; ++step) {
+  const std::size_t steps = chunk.steps;  // after the last meeting member 0 may already collect the next chunk
+  for (std::size_t step = 0; step < steps; ++step) {
     const std::size_t first = chunk.step_begin[step];
     const std::size_t rows = chunk.step_begin[step + 1] - first;
     const std::size_t work = (rows + 1) * bytes_per_row;  // a masked step takes time as well

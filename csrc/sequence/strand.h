@@ -67,10 +67,10 @@ class strand {
   std::size_t rings_;  // chunks that may be on their way between two layers
   std::vector<layer<T>> layers_;
   std::vector<chunk_slots<T>> slots_;
-  std::vector<step_pointers<T>> pointers_;  // [layers][members]
-  std::vector<T*> between_;                 // [layers - 1][rings]
-  std::vector<const T**> between_rows_;     // [layers - 1][rings] pointers to each slot of it
-  std::uint8_t* has_output_;                // [rows]
+  std::vector<workspace<T>> spaces_;     // [layers][members]
+  std::vector<T*> between_;              // [layers - 1][rings]
+  std::vector<const T**> between_rows_;  // [layers - 1][rings] pointers to each slot of it
+  std::uint8_t* has_output_;             // [rows]
 };
 
 extern template class strand<float>;

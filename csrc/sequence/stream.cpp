@@ -1,5 +1,9 @@
 #include "sequence/stream.h"
 
+#include <algorithm>
+
+#include "threads/pool.h"
+
 namespace rnnpack::sequence {
 
 template <class T>
@@ -26,7 +30,9 @@ void stream<T>::step(const T* inputs, std::ptrdiff_t inputs_batch, T* outputs, s
   args_.inputs_batch = inputs_batch;
   args_.outputs = outputs;
   args_.outputs_batch = outputs_batch;
-  execute(strands_, plan_, false, {.keep_going = [](void*) { return true; }, .context = nullptr});
+  split now = plan_;  // as far as threads are still allowed and have lately paid
+  if (now.threads > 1) now.threads = std::min(now.threads, threads::prospects().threads);
+  execute(strands_, now, false, {.keep_going = [](void*) { return true; }, .context = nullptr});
 }
 
 template <class T>

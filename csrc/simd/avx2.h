@@ -14,11 +14,14 @@ struct f32 {
   static constexpr int registers = 16;
   __m256 v;
   static f32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static f32 load_partial(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
   static f32 broadcast(float x) { return {_mm256_set1_ps(x)}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
-  void store_partial(float* p, int n) const {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), v);
+  void store_partial(float* p, int n) const { _mm256_maskstore_ps(p, first_lanes(n), v); }
+
+ private:
+  static __m256i first_lanes(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
 };
 

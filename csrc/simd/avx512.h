@@ -1,6 +1,6 @@
 // Vectors of AVX-512. Every instruction set's header offers this same small vocabulary:
 //   types      f32, f64 with value_type, mask, lanes, registers
-//   memory     load, store, store_partial (the first n lanes), broadcast
+//   memory     load, store, store_partial (the first n lanes), broadcast; f32 also load_partial, zeros beyond
 //   arithmetic + - * / fma min_of max_of abs_of round_even
 //   choice     less, select, copy_sign
 //   scaling    scale2(v, n): v * 2^n for whole n whose power of two is a normal number
@@ -18,6 +18,9 @@ struct f32 {
   static constexpr int registers = 32;
   __m512 v;
   static f32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static f32 load_partial(const float* p, int n) {
+    return {_mm512_maskz_loadu_ps(static_cast<mask>((1u << n) - 1u), p)};
+  }
   static f32 broadcast(float x) { return {_mm512_set1_ps(x)}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store_partial(float* p, int n) const { _mm512_mask_storeu_ps(p, static_cast<mask>((1u << n) - 1u), v); }

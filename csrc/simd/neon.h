@@ -14,6 +14,11 @@ struct f32 {
   static constexpr int registers = 32;
   float32x4_t v;
   static f32 load(const float* p) { return {vld1q_f32(p)}; }
+  static f32 load_partial(const float* p, int n) {
+    float lane[lanes] = {};
+    for (int i = 0; i < n; ++i) lane[i] = p[i];
+    return {vld1q_f32(lane)};
+  }
   static f32 broadcast(float x) { return {vdupq_n_f32(x)}; }
   void store(float* p) const { vst1q_f32(p, v); }
   void store_partial(float* p, int n) const {

@@ -14,6 +14,7 @@ struct number {
   static constexpr int registers = 16;
   T v;
   static number load(const T* p) { return {*p}; }
+  static number load_partial(const T* p, int n) { return {n > 0 ? *p : T(0)}; }
   static number broadcast(T x) { return {x}; }
   void store(T* p) const { *p = v; }
   void store_partial(T* p, int n) const {

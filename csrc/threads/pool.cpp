@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -160,17 +160,18 @@ class pool {
 
   // Starts missing workers; how many of the `wanted` there are.
   std::size_t ensure_workers(std::size_t wanted) {
-    while (workers_.size() < wanted) {
-      try {
-        workers_.push_back(std::make_unique<worker>());
+    try {
+      if (workers_.size() < wanted) workers_.reserve(wanted);
+      while (workers_.size() < wanted) {
+        auto made = std::make_unique<worker>();
         const signals_blocked blocked;
-        std::thread thread(&pool::serve, this, workers_.back().get());
-        workers_.back()->thread = thread.native_handle();
-        thread.detach();                    // it never ends, so the handle stays good
-      } catch (const std::system_error&) {  // the system has no more threads to give
-        workers_.pop_back();
-        break;
+        std::thread thread(&pool::serve, this, made.get());
+        made->thread = thread.native_handle();
+        thread.detach();  // it never ends, so the handle stays good
+        workers_.push_back(std::move(made));
       }
+    } catch (const std::exception&) {  // the system has no more threads or memory to give: fewer will do
+      return workers_.size();
     }
     return std::min(workers_.size(), wanted);
   }

@@ -17,9 +17,12 @@ class PackedCell:
         activation: name of an element-wise activation.
         recurrent_activation: the same; "simple_rnn" does not use it.
         isa: name of an instruction set, empty for the best of this machine.
+        precision: "full", "bfloat16" or "int8": what weights and operands are rounded to; float32 only.
+        input_range: for "int8", the largest magnitude of inputs; 0 for a scale of each row and step.
+        state_range: the same for states; not used where the activation keeps them within -1 and 1.
 
     Raises:
-        ValueError: a name is unknown or a shape does not fit.
+        ValueError: a name is unknown, a shape does not fit, or a range is negative or not finite.
         TypeError: an array has another dtype, or is none.
     """
 
@@ -32,6 +35,9 @@ class PackedCell:
         activation: str,
         recurrent_activation: str,
         isa: str = "",
+        precision: str = "full",
+        input_range: float = 0.0,
+        state_range: float = 0.0,
     ) -> PackedCell: ...
     @property
     def kind(self) -> str: ...
@@ -39,6 +45,8 @@ class PackedCell:
     def isa(self) -> str: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     @property
     def input_size(self) -> int: ...
     @property
@@ -151,8 +159,15 @@ class Stream:
     def renew(self, watched: Sequence[list[Any]], epoch: int) -> None:
         """Go on with the same cells, found up to date at this epoch; `watched` as at first."""
 
-def available_isas() -> list[str]:
-    """Instruction sets that this build holds and this machine runs, the best first."""
+def available_isas(precision: str = "full") -> list[str]:
+    """Instruction sets with kernels of a precision that this machine runs, the best first."""
+
+def selected_isa(isa: str, precision: str = "full") -> str:
+    """The instruction set whose kernels are used when `isa` (empty: the best) is the most that may be.
+
+    Raises:
+        ValueError: a name that this machine and build do not have.
+    """
 
 def epoch() -> int:
     """A number that grows with every `touch()`."""

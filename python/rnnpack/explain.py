@@ -15,6 +15,7 @@ class Explanation:
         isa: instruction set of the kernels; None on the Python path.
         dtype: what is computed in.
         reason: why the Python loop is used; None on the native path.
+        precision: what weights and the rows they are multiplied with are rounded to; "full": nothing.
     """
 
     native: bool
@@ -22,7 +23,11 @@ class Explanation:
     isa: str | None
     dtype: str
     reason: str | None
+    precision: str = "full"
 
     def __str__(self) -> str:
-        """`native: lstm/avx512/float32` or `python: the reason`."""
-        return f"native: {self.kernel}/{self.isa}/{self.dtype}" if self.native else f"python: {self.reason}"
+        """`native: lstm/avx512/float32`, `native: lstm/avx512_bf16/bfloat16` or `python: the reason`."""
+        if not self.native:
+            return f"python: {self.reason}"
+        numbers = self.dtype if self.precision == "full" else self.precision
+        return f"native: {self.kernel}/{self.isa}/{numbers}"

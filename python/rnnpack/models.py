@@ -9,11 +9,13 @@ import numpy as np
 from rnnpack.engine import nest
 from rnnpack.layers import masked
 from rnnpack.layers.base import InputSpec, Layer
+from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error
+from rnnpack.layers.rnn import RNN
 from rnnpack.symbolic import Node, SymbolicArray
 
 
-class Model(Layer):
+class Model(PrecisionControl, Layer):
     """The computation from symbolic inputs to symbolic outputs as one layer.
 
     Args:
@@ -103,6 +105,24 @@ class Model(Layer):
                 for start in range(0, max(count, 1), batch_size)
             ]
         return nest.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+
+    def _precision_layers(self) -> list[RNN]:
+        layers: list[Any] = self._flatten_layers()
+        return [layer for layer in layers if isinstance(layer, RNN)]
+
+    def set_precision(self, precision: str, calibration: None = None) -> None:
+        """Sets the precision of all recurrent layers, as `set_precision` of each of them does.
+
+        Args:
+            precision: "full", "bfloat16" or "int8".
+            calibration: None; calibrate single layers on their own inputs.
+
+        Raises:
+            ValueError: as for a layer; or there is no recurrent layer. Nothing has changed then.
+        """
+        if calibration is not None:
+            raise ValueError("`calibration` is for single layers, whose inputs it shows, not for a Model")
+        super().set_precision(precision)
 
     def reset_states(self) -> None:
         """Resets the recorded states of every stateful layer."""

@@ -68,6 +68,7 @@ CHANGES = {
     "activation": lambda layer: setattr(layer.backward_layer.cell.cells[0], "activation", activations.relu),
     "softmax": lambda layer: setattr(layer.forward_layer.cell.cells[0], "activation", activations.softmax),
     "member": other_cell,
+    "direction": lambda layer: setattr(layer.backward_layer, "go_backwards", False),
     "zeros at masked steps": lambda layer: [setattr(h, "zero_output_for_mask", False) for h in halves(layer)],
 }
 

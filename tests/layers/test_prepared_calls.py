@@ -113,7 +113,8 @@ def test_the_instruction_set_of_the_environment_counts(monkeypatch):
     monkeypatch.setenv("RNNPACK_ISA", "scalar")
     assert layer._plain_call(X, None, {}) is None
     layer(X)
-    assert layer.cell._native_cache[1].isa == "scalar"
+    ((_, packed, _),) = layer.cell._native_cache.values()
+    assert packed.isa == "scalar"
     monkeypatch.setenv("RNNPACK_ISA", "none such")
     with pytest.raises(ValueError, match="RNNPACK_ISA"):
         layer(X)

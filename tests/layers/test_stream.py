@@ -131,6 +131,18 @@ def test_a_cell_of_ones_own_is_called_once_a_step():
     assert layer.cell.calls == T
 
 
+def test_a_cell_of_ones_own_is_asked_for_first_states_once():
+    asked = []
+
+    class Cell(DoublingCell):
+        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+            asked.append(batch_size)
+            return [np.zeros((batch_size, self.units), dtype)]
+
+    steps(RNN(Cell(U)).stream(B), integers(B, T, F))
+    assert asked == [B]
+
+
 def test_states_of_different_widths_and_an_output_that_is_none_of_them():
     layer, x = RNN([TwoStateCell(U), DoublingCell(2)]), integers(B, T, F)
     dense = RNN(layer.cell, return_sequences=True, return_state=True)

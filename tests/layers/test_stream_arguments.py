@@ -18,6 +18,8 @@ LAYOUTS = {
     "swapped bytes": lambda a: a.astype(a.dtype.newbyteorder()),
     "read only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
     "misaligned": lambda a: np.frombuffer(b"\0" + a.tobytes(), "u1")[1:].view(a.dtype).reshape(a.shape),
+    "metadata": lambda a: a.astype(np.dtype(a.dtype, metadata={"unit": "m"})),
+    "bytes swapped twice": lambda a: a.astype(a.dtype.newbyteorder().newbyteorder()),
     "float64": lambda a: a.astype("f8"),
     "float16": lambda a: a.astype("f2"),
     "int8": lambda a: a.astype("i1"),
@@ -35,6 +37,24 @@ def test_layout_and_dtype_of_the_inputs_never_change_a_bit(name, layout):
         want, got = plain(X[:, t].copy()), other(LAYOUTS[layout](X[:, t]))
         assert (got.dtype, bits(got)) == (want.dtype, bits(want))
     assert held(plain) == held(other)
+
+
+def record_field(size, fill=0.0):
+    """One row out of a record whose size is no multiple of a float's, as records of a file may be."""
+    records = np.zeros(1, np.dtype([("values", "f4", (size,)), ("flag", "u1")]))
+    records["values"] = fill
+    return records["values"]
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_one_row_out_of_a_record(name):
+    layer, stream = begun(name, batch=1)
+    other = layer.stream(1)
+    other(X[:1, 0] + 1)
+    want = other(np.full((1, F), 2, "f"))
+    out = record_field(U)
+    assert stream(record_field(F, 2), out=out) is out
+    assert bits(out) == bits(want)
 
 
 def test_inputs_of_bools():
@@ -118,6 +138,13 @@ def test_batch_sizes_that_are_none(size):
         LSTM(U).stream(size)
 
 
+def test_more_rows_than_there_is_memory_for():
+    layer = LSTM(U)
+    layer.build((None, None, F))
+    with pytest.raises(MemoryError):
+        layer.stream(2**62)
+
+
 def test_layers_that_cannot_stream():
     with pytest.raises(ValueError, match="go_backwards=True"):
         LSTM(U, go_backwards=True).stream(B)
@@ -149,6 +176,14 @@ def test_out_is_what_is_returned(name):
         other(X[:, t])
         assert not np.shares_memory(want, out)
     assert held(stream) == held(other)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_out_with_a_dtype_object_of_its_own(name):
+    _, stream = begun(name)
+    out = np.zeros((B, U), np.dtype("f4", metadata={"unit": "m"}))
+    assert stream(X[:, 1], out=out) is out
+    assert out.any()
 
 
 def test_out_of_the_first_step():

@@ -264,3 +264,22 @@ def test_no_more_threads_are_started_than_asked_for(threads: int) -> None:
     first, *later = map(int, run_program(COUNT.format(threads=threads)).split())
     assert 1 <= first <= threads - 1
     assert first + sum(later) <= threads - 1
+
+
+STREAM = """
+    import rnnpack, shared_calls
+    layer = rnnpack.RNN(shared_calls.cell("lstm", 1024))
+    layer.build((None, None, 1024))
+    rnnpack.set_num_threads(2)
+    stream = layer.stream(1)
+    rnnpack.set_num_threads({threads})
+    before = shared_calls.own_threads()
+    stream(shared_calls.normal(1, 1024))
+    print(shared_calls.own_threads() - before)
+"""
+
+
+@linux
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_lower_number_counts_for_streams_that_are_there_already(threads: int) -> None:
+    assert run_program(STREAM.format(threads=threads)).strip() == str(threads - 1)

@@ -14,6 +14,7 @@ from rnnpack.cells.gru import GRUCell
 from rnnpack.cells.lstm import LSTMCell
 from rnnpack.cells.simple_rnn import SimpleRNNCell
 from rnnpack.cells.stacked import StackedRNNCells
+from rnnpack.engine.precision import FULL, Precision
 from rnnpack.explain import Explanation
 from rnnpack.layers.base import Layer
 from rnnpack.variable import Variable
@@ -28,12 +29,13 @@ def members_of(cell: Any) -> list[Any]:
     return list(cell.cells) if type(cell) is StackedRNNCells else [cell]
 
 
-def explain(cell: Any, dtype: np.dtype[Any]) -> Explanation:
+def explain(cell: Any, dtype: np.dtype[Any], precision: Precision = FULL) -> Explanation:
     """Says how a layer with this cell computes.
 
     Args:
         cell: of the layer, built or not.
         dtype: the layer's compute dtype.
+        precision: the layer's precision.
 
     Raises:
         ValueError: RNNPACK_ISA names an instruction set this machine or build does not have.
@@ -42,32 +44,55 @@ def explain(cell: Any, dtype: np.dtype[Any]) -> Explanation:
     if reason is not None:
         return Explanation(False, "python", None, dtype.name, reason)
     kernel = "+".join(_kind(member) for member in members_of(cell))
-    available = _core.available_isas()
-    isa = _isa() or available[0]
-    if isa not in available:
-        raise ValueError(f"RNNPACK_ISA={isa!r} is not available here, expected one of {available}")
-    return Explanation(True, kernel, isa, dtype.name, None)
+    isa = _core.selected_isa(_isa(), precision.name)
+    return Explanation(True, kernel, isa, dtype.name, None, precision.name)
 
 
-def native_cells(cell: Any, dtype: np.dtype[Any]) -> list[_core.PackedCell] | None:
+def native_cells(cell: Any, dtype: np.dtype[Any], precision: Precision) -> list[_core.PackedCell] | None:
     """Packed weights of a built cell, or of each member of a stack; None if it must run in Python.
 
     Packing happens once and again after a weight has changed; the result is kept on the cell, so that
     layers which share a cell share it.
+
+    Args:
+        cell: of the layer.
+        dtype: the layer's compute dtype.
+        precision: the layer's precision.
+
+    Raises:
+        ValueError: reduced precision was asked for, and the cell must run in Python, or has too many inputs
+            or units for it.
     """
     stacked = type(cell) is StackedRNNCells
     if stacked and _is_altered(cell):
+        _check_precision(cell, dtype, precision)
         return None
     isa = _isa()
     packed = []
-    for member in cell.cells if stacked else (cell,):
-        cached = getattr(member, "_native_cache", None)
+    for position, member in enumerate(cell.cells if stacked else (cell,)):
+        ranges = precision.ranges_of(position)
+        cached = (getattr(member, "_native_cache", None) or {}).get((precision.name, ranges))
         if cached is None or cached[0] != _stamp(member, isa, dtype):
             if reason_against(cell, dtype) is not None:
+                _check_precision(cell, dtype, precision)
                 return None
-            cached = _pack(member, isa, dtype)
+            cached = _pack(member, isa, dtype, precision.name, ranges)
         packed.append(cached[1])
     return packed
+
+
+def forget(cell: Any) -> None:
+    """Gives packed weights up; they are made again when they are needed."""
+    cell._native_cache = None
+
+
+def _check_precision(cell: Any, dtype: np.dtype[Any], precision: Precision) -> None:
+    """Raises ValueError where the Python loop would not compute what was asked for."""
+    if precision.reduced:
+        raise ValueError(
+            f"The precision {precision.name} was asked for, which needs the native path: "
+            f'{reason_against(cell, dtype)}; set_precision("full") computes in {dtype.name}'
+        )
 
 
 def grouped(cell: Any, states: list[Any]) -> list[Any]:
@@ -182,7 +207,9 @@ def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
     )
 
 
-def _pack(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+def _pack(
+    cell: Any, isa: str, dtype: np.dtype[Any], precision: str, ranges: tuple[float, float]
+) -> tuple[Any, ...]:
     """Packs an eligible, built cell and keeps the result on it."""
     # The stamp is taken before the arrays: a concurrent assign can only make it too old, never too new.
     stamp = _stamp(cell, isa, dtype)
@@ -196,7 +223,11 @@ def _pack(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         # SimpleRNN has none; the kernel ignores it.
         NATIVE_NAMES[getattr(cell, "recurrent_activation", cell.activation)],
         isa,
+        precision,
+        *ranges,
     )
-    # The Variables are kept too: an id is only meaningful while its object lives.
-    cell._native_cache = (stamp, packed, (kernel, recurrent, bias))
-    return cell._native_cache  # type: ignore[no-any-return]
+    # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as other threads
+    # may be reading the old one.
+    made = (stamp, packed, (kernel, recurrent, bias))
+    cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), (precision, ranges): made}
+    return made

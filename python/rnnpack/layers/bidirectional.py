@@ -13,6 +13,7 @@ from rnnpack.layers import arguments, context, masked, native_call, native_pair,
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import surely_fits
+from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.serialization import deserialize, serialize
 
@@ -20,7 +21,7 @@ _NEEDED = ("go_backwards", "stateful", "return_sequences", "return_state")
 MERGE_MODES = ("sum", "mul", "ave", "concat", None)
 
 
-class Bidirectional(Layer):
+class Bidirectional(PrecisionControl, Layer):
     """Runs a recurrent layer over the inputs in both directions and merges the outputs.
 
     The forward layer is made anew from the configuration of `layer`, without its weights, and so is the
@@ -91,6 +92,9 @@ class Bidirectional(Layer):
     @property
     def _directions(self) -> tuple[Any, Any]:
         return self.forward_layer, self.backward_layer
+
+    def _precision_layers(self) -> list[Any]:
+        return [layer for layer in self._directions if isinstance(layer, PrecisionControl)]
 
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""

@@ -67,7 +67,7 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
         type(layer.cell) is StackedRNNCells or not isinstance(initial_state, (list, tuple))
     ):
         return None
-    cells = plan.native_cells(layer.cell, layer._policy.compute_dtype)
+    cells = plan.native_cells(layer.cell, layer._policy.compute_dtype, layer._precision)
     if cells is None:
         return None
     training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
@@ -188,7 +188,7 @@ def on_rows(layer: RNN, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | N
     ):
         return None
     values = arguments.prepared(rows.values, dtype, layer.autocast)
-    cells = plan.native_cells(layer.cell, dtype)
+    cells = plan.native_cells(layer.cell, dtype, layer._precision)
     if cells is None or values.dtype != dtype or rows.batch == 0:
         return None
     given = keywords.get("initial_state")

@@ -40,13 +40,15 @@ def cells_of(
         return None
     if any(getattr(forward, name) != getattr(backward, name) for name in _SHARED):
         return None
+    if bool(forward.go_backwards) == bool(backward.go_backwards):  # changed since they became a pair
+        return None
     if forward.zero_output_for_mask and not forward.return_sequences:
         return None
     for one in pair:
         spec = nest.flatten(one.input_spec)
         if len(shape) != 3 or len(spec) != 1 or spec[0] is None or spec[0].problem(shape) is not None:
             return None
-    cells = [plan.native_cells(one.cell, one._policy.compute_dtype) for one in pair]
+    cells = [plan.native_cells(one.cell, one._policy.compute_dtype, one._precision) for one in pair]
     return None if cells[0] is None or cells[1] is None else (cells[0], cells[1])
 
 

@@ -10,11 +10,13 @@ from rnnpack import symbolic
 from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, masking, nest, plan, state
+from rnnpack.engine.precision import FULL
 from rnnpack.explain import Explanation
 from rnnpack.layers import arguments, native_call, ragged
 from rnnpack.layers.base import call_signature
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
+from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.ragged import Ragged
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.rnn_config import RNNConfig
@@ -26,7 +28,7 @@ _STATEFUL_BATCH = (
 )
 
 
-class RNN(RNNConfig):
+class RNN(PrecisionControl, RNNConfig):
     """Runs a cell, or a stack of cells, over the time axis of its inputs.
 
     Args:
@@ -274,6 +276,10 @@ class RNN(RNNConfig):
 
     _standard = True
     _plain_call: Any = None
+    _precision = FULL
+
+    def _precision_layers(self) -> list[RNN]:
+        return [self]
 
     def call(
         self,
@@ -301,8 +307,10 @@ class RNN(RNNConfig):
         keep = masking.as_mask(mask, rows, columns, self.time_major)
         states: Any = self._first_states(initial_state, batch)
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
-        cells = plan.native_cells(self.cell, dtype)
+        cells = plan.native_cells(self.cell, dtype, self._precision)
         if getattr(inputs, "dtype", None) != dtype:
+            if self._precision.reduced:
+                raise ValueError(f"`inputs` must be {dtype} in {self.precision}, got {inputs.dtype}")
             cells = None
         if states is None and self._has_own_first_states():
             maker = f"{type(self).__name__}.get_initial_state()"
@@ -397,4 +405,4 @@ class RNN(RNNConfig):
         Args:
             training: the mode asked about; both run the same way.
         """
-        return plan.explain(self.cell, self._policy.compute_dtype)
+        return plan.explain(self.cell, self._policy.compute_dtype, self._precision)

@@ -88,7 +88,7 @@ class Stream:
             self._check(inputs)
             self._prepare()
             while self._native is not None:
-                outputs = self._native(np.require(inputs, requirements=("C", "A")), out)
+                outputs = self._native(np.array(inputs, order="C"), out)
                 if outputs is not None:
                     return outputs
                 self._prepare()  # something has changed just now
@@ -169,12 +169,14 @@ class Stream:
         """Brings the native stream up to date with the layer, or makes either kind of states."""
         layer, dtype = self.layer, self.layer._policy.compute_dtype
         epoch = _core.epoch()
-        cells = plan.native_cells(layer.cell, dtype)
+        cells = plan.native_cells(layer.cell, dtype, layer._precision)
         same = self._cells is not None and cells is not None and len(cells) == len(self._cells)
         watched = [layer.cell.cells] if type(layer.cell) is StackedRNNCells else []
         if same and all(new is old for new, old in zip(cells or (), self._cells or (), strict=True)):
             assert self._native is not None
             self._native.renew(watched, epoch)
+            return
+        if cells is None and self._states is not None:
             return
         before = nest.flatten(self.states) if self._native or self._states else None
         if cells is None:

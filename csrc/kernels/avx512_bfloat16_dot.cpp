@@ -1,0 +1,9 @@
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__) || !defined(__AVX512VL__) || \
+    !defined(__FMA__)
+#error "kernels/avx512_bfloat16_dot.cpp must be compiled for AVX-512 F, BW, DQ and VL, and FMA"
+#endif
+#include "kernels/table.h"
+#include "simd/avx512_products.h"
+
+extern "C" constinit const rnnpack::kernel_table rnnpack_kernels_avx512_bfloat16_dot =
+    rnnpack::kernels::bfloat16_table<rnnpack::avx512::bfloat16_dot>("avx512_bf16");
