@@ -38,7 +38,7 @@ inline std::optional<plain_keywords> read_keywords(PyObject* given) {
 // The bools of a mask with the inputs' two first axes; null: not plain.
 inline const py::detail::PyArray_Proxy* plain_mask(PyObject* mask, const py::detail::PyArray_Proxy& inputs) {
   const auto* array = as_array(mask);
-  const bool fits = array != nullptr && array->nd == 2 && array->descr == native_dtype<bool>() &&
+  const bool fits = array != nullptr && array->nd == 2 && is_native_dtype<bool>(array->descr) &&
                     array->dimensions[0] == inputs.dimensions[0] && array->dimensions[1] == inputs.dimensions[1];
   return fits ? array : nullptr;
 }

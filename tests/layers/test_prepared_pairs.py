@@ -15,8 +15,6 @@ from pair_cases import MAKE, MASKS, MODES, B, F, T, U, assert_same, bidirectiona
 from prepared_cases import same
 
 from rnnpack import GRU, LSTM, RNN, Bidirectional, InputSpec, Layer, SimpleRNN, _core, regularizers
-from rnnpack.engine import plan
-from rnnpack.engine.precision import FULL
 from rnnpack.initializers import Constant
 
 X = normal(B, T, F)
@@ -96,6 +94,7 @@ CHANGES = {
     **{f"merge by {mode}": lambda layer, mode=mode: setattr(layer, "merge_mode", mode) for mode in MODES[1:]},
     "return_state": lambda layer: setattr(layer, "return_state", True),
     "weights": lambda layer: layer.set_weights([w + np.float32(0.25) for w in layer.get_weights()]),
+    "precision": lambda layer: layer.set_precision("int8"),
     "a weight": lambda layer: layer.backward_layer.cell.kernel.assign_add(np.ones((F, 4 * U))),
     "another layer": lambda layer: setattr(layer, "backward_layer", built(LSTM(U, go_backwards=True))),
     "a layer of another kind": lambda layer: setattr(layer, "forward_layer", built(GRU(U))),
@@ -253,9 +252,11 @@ def test_the_half_of_a_sum_is_its_exact_half():
 
 
 def test_the_native_module_refuses_pairs_that_cannot_be():
-    wide = LSTM(U)
-    wide(normal(B, T, F + 1))
-    cells = [plan.native_cells(one.cell, np.dtype("float32"), FULL) for one in (built(LSTM(U)), wide)]
+    def cell(features):
+        kernel = np.ones((features, 4 * U), "f")
+        return [_core.PackedCell("lstm", kernel, np.ones((U, 4 * U), "f"), None, "tanh", "sigmoid")]
+
+    cells = [cell(F), cell(F + 1)]
     rest = {
         **dict.fromkeys(("time_major", "go_backwards", "return_sequences", "return_state"), False),
         **dict.fromkeys(("zero_output_for_mask", "stateful", "drops"), False),
