@@ -30,7 +30,7 @@ std::size_t projected_values(const packed_cell<T>& cell) {
 // Chosen by measurement (Zen 4, 1 MiB of second-level cache).
 template <class T>
 std::size_t chunk_steps(std::span<const packed_cell<T>* const> cells, std::size_t rows, std::size_t timesteps) {
-  constexpr std::size_t small_weights = std::size_t{5} << 19;
+  constexpr std::size_t small_weights = std::size_t{5} << 20;
   rows = std::max<std::size_t>(rows, 1);
   std::size_t widest = 1;
   std::size_t weights = 0;
