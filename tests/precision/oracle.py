@@ -1,16 +1,16 @@
 """Oracle of reduced precision: the loops of `reference.py` on matrices and rows that are rounded first.
 
-What the precisions promise is arithmetic on rounded numbers, so the oracle rounds the same numbers and computes
-everything else in float64. One thing stands between it and a comparison with a float32 tolerance: a row that is
-rounded carries float32's noise already, and where it lies that close to the middle between two points of the
-grid, the noise decides which of them it becomes. So rows here carry error bounds (`tolerance.Bounded`), and a
-rounding carries them on exactly: rounding is monotone, a value v known to within e becomes something between
-`round(v - e)` and `round(v + e)`. Nearly always the three are equal, and what follows is as exact as float32
-is; else the bound grows by that one step of the grid (2^-8 to 2^-7 of the value in bfloat16, 1/127 of the range
-in int8) times the weights behind it.
+What the precisions promise is arithmetic on rounded numbers, so the oracle rounds the same numbers and
+computes everything else in float64. One thing stands between it and a comparison with a float32 tolerance: a
+row that is rounded carries float32's noise already, and where it lies that close to the middle between two
+points of the grid, the noise decides which of them it becomes. So rows here carry error bounds
+(`tolerance.Bounded`), and a rounding carries them on exactly: rounding is monotone, a value v known to within
+e becomes something between `round(v - e)` and `round(v + e)`. Nearly always the three are equal, and what
+follows is as exact as float32 is; else the bound grows by that one step of the grid (2^-8 to 2^-7 of the
+value in bfloat16, 1/127 of the range in int8) times the weights behind it.
 
-`Rounded` matrices are for that comparison. `Explained` ones are for the distance from exact results: nothing is
-rounded, and each product adds the largest error that rounding its two operands may cause.
+`Rounded` matrices are for that comparison. `Explained` ones are for the distance from exact results: nothing
+is rounded, and each product adds the largest error that rounding its two operands may cause.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LEVELS = 127  # of int8 on either side of zero
 BFLOAT16_BITS = 8  # of the significand, with the one that is not stored
 BFLOAT16_SPREAD = 2.0**-BFLOAT16_BITS  # rounding to it moves a number by at most this part of it
 FLOAT32 = float(np.finfo(np.float32).eps) / 2  # unit roundoff
-# A number's place on the grid of int8 is found with two roundings to float32, of the grid and of the quotient;
+# A number's place on the grid of int8 is found with two roundings to float32, of the grid and the quotient;
 # one more for a range that is a float32 number itself.
 PLACE = 3 * FLOAT32
 # An exact integer becomes a number: its conversion, both scales, their product, and the product with it, each
@@ -45,7 +45,7 @@ EXACT_SUM = 6 * FLOAT32
 
 
 def bfloat16(values: Array) -> Array:
-    """The nearest number with 8 bits and float32's exponents, the even one of two; beyond the last: infinity."""
+    """The nearest number with 8 bits and float32's exponents, the even one of two; beyond them infinity."""
     exponent = np.maximum(np.frexp(values)[1], -125)  # below 2^-126 numbers lie as close as just above
     step = np.ldexp(1.0, exponent - BFLOAT16_BITS)
     with np.errstate(invalid="ignore"):
@@ -178,7 +178,9 @@ class Explained(Matrix):
         off = Grid(self.grid.precision).spread(self.weights, np.zeros_like(self.weights))
         error = error + self.grid.spread(value, error)
         spread = _sum(error, columns + off) + _sum(np.abs(value), off)
-        return _sum(value, self.weights), spread + chain * FLOAT32 * _sum(np.abs(value) + error, columns + off)
+        return _sum(value, self.weights), spread + chain * FLOAT32 * _sum(
+            np.abs(value) + error, columns + off
+        )
 
 
 class Row(tolerance.Bounded):
@@ -264,7 +266,11 @@ def run(layer: reference.Layer, inputs: NDArray[Any], mask: Any = None, states: 
 
 
 def run_pair(
-    pair: Sequence[reference.Layer], mode: str | None, inputs: NDArray[Any], mask: Any = None, states: Any = None
+    pair: Sequence[reference.Layer],
+    mode: str | None,
+    inputs: NDArray[Any],
+    mask: Any = None,
+    states: Any = None,
 ) -> list[Row]:
     """`[*outputs, *states]` of both directions."""
     lift = lifter(max(tolerance.chain_length(layer, inputs.shape[-1]) for layer in pair))

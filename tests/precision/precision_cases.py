@@ -16,8 +16,8 @@ from rnnpack import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell
 
 PRECISIONS = ("bfloat16", "int8")
 STACK = [(LSTMCell, 6), (GRUCell, 19), (SimpleRNNCell, 5)]
-# A wrong gate, step, row, scale or rounding moves many values by more than this, a tenth of a step of the grid
-# behind a weight of order one; bounds above it prove little. See `assert_near`.
+# A wrong gate, step, row, scale or rounding moves many values by more than this, a tenth of a step of the
+# grid behind a weight of order one; bounds above it prove little. See `assert_near`.
 MEANINGFUL = 2e-4
 
 
@@ -49,14 +49,16 @@ def settle(layer: Any, features: int, seed: int = 0, batch: int | None = None, s
     generator = np.random.default_rng(seed)
     layer.set_weights(
         [
-            (scale / np.sqrt(w.shape[0] if w.ndim == 2 and len(w) > 2 else 4) * generator.standard_normal(w.shape))
+            scale * generator.standard_normal(w.shape) / np.sqrt(len(w) if w.ndim == 2 and len(w) > 2 else 4)
             for w in layer.get_weights()
         ]
     )
     return layer
 
 
-def made(name: str, precision: str = "full", features: int = 5, batch: int | None = None, **kwargs: Any) -> Any:
+def made(
+    name: str, precision: str = "full", features: int = 5, batch: int | None = None, **kwargs: Any
+) -> Any:
     """A built layer of a precision."""
     layer = settle(MAKE[name](**kwargs), features, batch=batch)
     layer.set_precision(precision)
@@ -70,7 +72,9 @@ def first_states(layer: Any, batch: int, scale: float = 1.0, seed: int = 50) -> 
     def draw(part: Any) -> Any:
         nonlocal seed
         seed += 1
-        return [draw(p) for p in part] if isinstance(part, list | tuple) else scale * normal(*part.shape, seed=seed)
+        if isinstance(part, list | tuple):
+            return [draw(p) for p in part]
+        return scale * normal(*part.shape, seed=seed)
 
     return [draw(part) for part in nest]
 
@@ -86,7 +90,7 @@ def all_bits(result: Any) -> list[Any]:
 
 
 def assert_within(result: Any, want: Sequence[tolerance.Bounded]) -> None:
-    """Every element within its bound; a smallest normal number more, because kernels may flush what is below."""
+    """Every element within its bound, and a smallest normal number more: kernels may flush what is below."""
     got = arrays(result)
     assert len(got) == len(want)
     for array, bounded in zip(got, want, strict=True):
@@ -105,7 +109,9 @@ def assert_near(result: Any, want: Sequence[tolerance.Bounded], loose: float = 0
     assert (errors > MEANINGFUL).mean() <= loose, "the bounds say nothing"
 
 
-def assert_oracle(layer: Any, precision: str, result: Any, x: Any, mask: Any = None, states: Any = None) -> None:
+def assert_oracle(
+    layer: Any, precision: str, result: Any, x: Any, mask: Any = None, states: Any = None
+) -> None:
     """The result of `layer(x, ...)`, with its states if it returns them, agrees with the oracle."""
     want = oracle.run(
         oracle.reduced_layer(layer, precision),

@@ -36,7 +36,7 @@ def explained(layer: Any, precision: str, x: Any, mask: Any = None, states: Any 
 def test_errors_are_those_of_the_format(way: Way, name: str, features: int) -> None:
     layer = settle(MAKE[name](return_sequences=True, return_state=True), features, scale=0.4)
     layer.set_precision(way[0])
-    x = normal(5, 3, features)
+    x = normal(3, 3, features)
     want = explained(layer, way[0], x)
     assert_within(layer(x), want)
     # A bound of the size of the values would accept anything.
@@ -46,16 +46,17 @@ def test_errors_are_those_of_the_format(way: Way, name: str, features: int) -> N
 @pytest.mark.parametrize("name", MAKE)
 def test_errors_of_first_states_beyond_one(way: Way, name: str) -> None:
     layer = made(name, way[0], return_sequences=True, return_state=True)
-    x, states = normal(5, 4, 5), first_states(layer, 5, 3.0)
+    x, states = normal(3, 3, 5), first_states(layer, 3, 3.0)
     assert_within(layer(x, initial_state=states), explained(layer, way[0], x, None, flatten(states)))
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu", "swish", "softplus", "gelu", "softsign"])
 @pytest.mark.parametrize("name", CELLS)
-def test_errors_of_activations(way: Way, name: str, activation: str) -> None:
-    layer = made(name, way[0], activation=activation, return_sequences=True, return_state=True)
-    x = normal(5, 4, 5)
-    assert_within(layer(x), explained(layer, way[0], x))
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_errors_of_activations(precision: str, name: str, activation: str) -> None:
+    layer = made(name, precision, activation=activation, return_sequences=True, return_state=True)
+    x = normal(3, 3, 5)
+    assert_within(layer(x), explained(layer, precision, x))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

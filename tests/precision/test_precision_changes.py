@@ -1,4 +1,4 @@
-"""Calls that are prepared, streams that live, parts that are replaced and other threads, while precisions change."""
+"""Prepared calls, streams that live, parts that are replaced and other threads, while precisions change."""
 
 from __future__ import annotations
 
@@ -200,9 +200,8 @@ def test_every_result_is_that_of_one_precision(name: str, frequent_switches: Non
     if name == "bidirectional":
         layer = settle(Bidirectional(GRU(20, return_sequences=True)), F)
     else:
-        layer = settle(MAKE["gru" if name == "wide" else name](**({"units": 120} if name == "wide" else {})), F)
+        layer = settle(MAKE["gru"](units=120) if name == "wide" else MAKE[name](), F)
     x = normal(16, 12, F)
-    parts = {name: ALL for name in ("whole",)}
     possible: set[str] = set()
     if name == "bidirectional":
         # Its halves change one after the other, and a call may come between.
@@ -213,7 +212,7 @@ def test_every_result_is_that_of_one_precision(name: str, frequent_switches: Non
         pairs = [(f, b) for f in ALL for b in ALL]
         possible = {str(all_bits(np.concatenate([halves[f][0], halves[b][1]], axis=-1))) for f, b in pairs}
     else:
-        for precision in parts["whole"]:
+        for precision in ALL:
             layer.set_precision(precision)
             possible.add(str(all_bits(layer(x))))
         assert len(possible) == 3
@@ -233,10 +232,10 @@ def test_streams_of_other_threads(frequent_switches: None) -> None:
 
     def caller() -> Any:
         stream = layer.stream(B)
-        yield_states = stream.states
+        zeros = stream.states
         for _ in range(5):
             stream(x)
-        stream.states = yield_states
+        stream.states = zeros
         return stream(x)
 
     assert toggled(layer, [caller, caller, lambda: layer.stream(B)(x)]) <= possible

@@ -1,7 +1,7 @@
 """Single steps on chosen numbers: where each of them lands, with nothing that noise could move.
 
-A `SimpleRNN` without activation whose kernel is the identity shows its rounded inputs, inputs with a single one
-show the rounded kernel.
+A `SimpleRNN` without activation whose kernel is the identity shows its rounded inputs, inputs with a single
+one show the rounded kernel.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ ROUNDED = {
 def test_bfloat16_goes_to_the_nearest_and_to_even(bfloat16_isa: str) -> None:
     values = np.array(list(ROUNDED))
     column = [[v] for v in values]
-    np.testing.assert_array_equal(product("bfloat16", column, [[1.0]])[:, 0], np.array(list(ROUNDED.values()), "f"))
+    np.testing.assert_array_equal(
+        product("bfloat16", column, [[1.0]])[:, 0], np.array(list(ROUNDED.values()), "f")
+    )
     for v, want in ROUNDED.items():
         assert product("bfloat16", [[1.0]], [[v]]) == np.float32(want)
         assert product("bfloat16", [[0.0]], [[0.0]], [[v]], [[1.0]]) == np.float32(want)
@@ -82,23 +84,25 @@ def test_bfloat16_of_all_kinds_of_numbers(bfloat16_isa: str) -> None:
     n = 37
     values = (normal(6, n) * 2.0 ** np.random.default_rng(3).integers(-40, 40, (6, n))).astype("f")
     np.testing.assert_array_equal(product("bfloat16", values, np.eye(n)), by_bits(values))
-    np.testing.assert_array_equal(product("bfloat16", np.eye(n), values.repeat(7, 0)[:n]), by_bits(values.repeat(7, 0)[:n]))
+    np.testing.assert_array_equal(
+        product("bfloat16", np.eye(n), values.repeat(7, 0)[:n]), by_bits(values.repeat(7, 0)[:n])
+    )
 
 
 @pytest.mark.parametrize("word", [0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF, 0xFF800001, 0x7FC00000, 0x7F80FFFF])
 def test_every_nan_stays_nan(way: Way, word: int) -> None:
     """Also those whose bits are all in the half that bfloat16 lacks, or that a carry would make zero."""
     nan = np.array([word], np.uint32).view("f")[0]
-    rows = np.ones((3, 20), "f")
+    rows, ones, zeros = np.ones((3, 20), "f"), np.ones((20, 20)), np.zeros((20, 20))
     for column in (0, 13, 19):
         x = rows.copy()
         x[1, column] = nan
-        for result in (product(way[0], x, np.ones((20, 20))), product(way[0], rows, np.zeros((20, 20)), x, np.ones((20, 20)))):
+        for result in (product(way[0], x, ones), product(way[0], rows, zeros, x, ones)):
             assert np.isnan(result[1]).all()
             np.testing.assert_allclose(result[[0, 2]], 20, rtol=8 * EPS)
         kernel = np.ones((20, 20), "f")
         kernel[7, column] = nan
-        for result in (product(way[0], rows, kernel), product(way[0], rows, np.zeros((20, 20)), rows, kernel)):
+        for result in (product(way[0], rows, kernel), product(way[0], rows, zeros, rows, kernel)):
             assert np.isnan(result[:, column]).all()
             np.testing.assert_allclose(np.delete(result, column, 1), 20, rtol=8 * EPS)
 
@@ -108,7 +112,9 @@ def test_every_nan_stays_nan(way: Way, word: int) -> None:
 
 def test_int8_rounds_to_even_in_the_middle(int8_isa: str) -> None:
     """The range is 127, 31.75 or 2032, so the grid has steps of 1, 1/4 or 16 and every quotient is exact."""
-    places = np.array([127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999, 0.50001, 126.5, 125.5, -126.5, 0, -64.25])
+    places = np.array(
+        [127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999, 0.50001, 126.5, 125.5, -126.5, 0, -64.25]
+    )
     rounded = np.array([127, 0, 2, 2, 0, -2, -2, 0, 1, 126, 126, -126, 0, -64])
     n = len(places)
     for step in (1.0, 0.25, 16.0, -1.0):
@@ -124,7 +130,9 @@ def test_int8_rounds_to_even_in_the_middle(int8_isa: str) -> None:
 
 def test_rows_of_h_within_one_have_steps_of_one_127th(int8_isa: str) -> None:
     """With an activation that keeps them there; hard_sigmoid is 0.2 h + 0.5 and shows them again."""
-    h = np.array([[0.3, -0.2, 0.001, 0.004, 0.0], [1.0, 0.3, -0.2, 0.001, -1.0], [1.27, 0.3, -0.2, 0.001, 0.004]])
+    h = np.array(
+        [[0.3, -0.2, 0.001, 0.004, 0.0], [1.0, 0.3, -0.2, 0.001, -1.0], [1.27, 0.3, -0.2, 0.001, 0.004]]
+    )
     shown = product("int8", np.zeros((3, 1)), np.zeros((1, 5)), h, np.eye(5), "hard_sigmoid")
     scale = np.array([[1 / 127], [1 / 127], [0.01]])
     want = np.rint(h / scale) * scale
@@ -164,7 +172,6 @@ def test_sums_of_integers_are_exact(int8_isa: str, size: int) -> None:
 def test_a_number_that_is_none_stays_in_its_row_and_its_unit(way: Way, name: str) -> None:
     layer = made(name, way[0], units=19)
     x, h = normal(4, 1, 5), normal(4, 19, seed=3)
-    layer.stateful = False
     states = [h] if name != "lstm" else [h, normal(4, 19, seed=4)]
     plain, weights = np.asarray(layer(x, initial_state=states)), layer.get_weights()
     for bad in (np.nan, np.inf, -np.inf) if way[0] == "int8" else (np.nan,):
@@ -202,7 +209,7 @@ def test_one_step_on_the_grid_is_as_exact_as_float32(way: Way, name: str) -> Non
 
     layer = made(name, way[0], 6, units=33, activation="softsign", return_state=True)
     weights = layer.get_weights()
-    # Steps of 2^-10 of both matrices; rows of x in steps of 2^-6. States are zero, so every rounding is exact.
+    # Both matrices have steps of 2^-10, rows of x of 2^-6. States are zero, so every rounding is exact.
     layer.set_weights([grid(*w.shape) * 2.0**-10 if w.ndim == 2 and len(w) > 2 else w for w in weights])
     x = grid(9, 1, 6) * 2.0**-6
     want = oracle.run(oracle.reduced_layer(layer, way[0]), x)

@@ -54,9 +54,7 @@ class Case:
         cells = []
         for i, kind in enumerate(self.kinds):
             cell, kwargs = KINDS[kind]
-            cells.append(
-                cell(self.units + i, activation=self.activation, use_bias=self.use_bias, **kwargs)
-            )
+            cells.append(cell(self.units + i, activation=self.activation, use_bias=self.use_bias, **kwargs))
         layer = RNN(cells if len(cells) > 1 else cells[0], return_state=True, **self.flags)
         settle(layer, self.features, self.seed)
         layer.set_precision(precision)
@@ -69,10 +67,7 @@ class Case:
         mask = masks(self.mask, self.batch, self.steps, generator)
         if self.flags["time_major"]:
             x, mask = x.swapaxes(0, 1), None if mask is None else mask.T
-        if self.layout == "repeated":
-            x = np.broadcast_to(x[:1], x.shape)
-        else:
-            x = laid_out(x, self.layout)
+        x = np.broadcast_to(x[:1], x.shape) if self.layout == "repeated" else laid_out(x, self.layout)
         return x, mask, first_states(layer, self.batch, self.states) if self.states else None
 
     def call(self, layer: Any, x: Any, mask: Any, states: Any, rows: list[int] | None = None) -> list[Any]:
@@ -169,9 +164,7 @@ def test_time_major_and_backwards_are_other_orders_of_the_same(way: Way, case: C
     back = None if mask is None else np.flip(mask, axis)
     assert all_bits(turned.call(turned.layer(way[0]), np.flip(x, axis), back, states)) == all_bits(want)
     swapped = dataclasses.replace(case, flags={**case.flags, "time_major": not case.flags["time_major"]})
-    got = swapped.call(
-        swapped.layer(way[0]), x.swapaxes(0, 1), None if mask is None else mask.T, states
-    )
+    got = swapped.call(swapped.layer(way[0]), x.swapaxes(0, 1), None if mask is None else mask.T, states)
     got[0] = got[0].swapaxes(0, 1) if case.flags["return_sequences"] else got[0]
     assert all_bits(got) == all_bits(want)
 

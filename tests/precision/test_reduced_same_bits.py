@@ -1,4 +1,4 @@
-"""Bits do not depend on threads, on a row's neighbours, on layouts, nor on the way in which steps are given."""
+"""Bits do not depend on threads, on a row's neighbours, nor on the way in which steps are given."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def number_of_threads() -> Iterator[None]:
 
 
 def check(*calls: Callable[[], Any], counts: Sequence[int]) -> None:
-    """The calls give the bits of one thread with these numbers of threads, in processes whose helpers are new."""
+    """The calls have the bits of one thread with these numbers of threads, each in a process of its own."""
     slow = os.environ.get("RNNPACK_ISA") == "scalar"
     rnnpack.set_num_threads(1)
     want = [all_bits(call()) for call in calls]
@@ -73,7 +73,9 @@ def mask_of(batch: int, steps: int) -> NDArray[np.bool_]:
 def test_rows_are_shared(way: Way, kind: str) -> None:
     layer = recurrent(KINDS[kind](80), 21, way[0])
     inputs = [normal(*shape, 21) for shape in [(8, 60), (37, 16), (300, 2)]]
-    check(*(partial(layer, x) for x in inputs), partial(layer, inputs[1], mask=mask_of(37, 16)), counts=(2, 5))
+    check(
+        *(partial(layer, x) for x in inputs), partial(layer, inputs[1], mask=mask_of(37, 16)), counts=(2, 5)
+    )
 
 
 @kinds
@@ -87,7 +89,9 @@ def test_units_are_shared(way: Way, kind: str) -> None:
 def test_layers_are_shared(way: Way, kind: str) -> None:
     layer = recurrent([KINDS[kind](70), KINDS["gru"](66), KINDS[kind](71)], 12, way[0])
     inputs = [normal(batch, 150, 12) for batch in (1, 2)]
-    check(*(partial(layer, x) for x in inputs), partial(layer, inputs[1], mask=mask_of(2, 150)), counts=(2, 3))
+    check(
+        *(partial(layer, x) for x in inputs), partial(layer, inputs[1], mask=mask_of(2, 150)), counts=(2, 3)
+    )
 
 
 @kinds

@@ -1,4 +1,4 @@
-"""What `set_precision` changes, what it leaves alone, what it refuses; and how it is undone, copied and shared."""
+"""What `set_precision` changes, leaves alone and refuses; how it is undone, copied and shared."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_new_weights_count_from_the_next_call_on(name: str, precision: str) -> N
 
 
 @precisions
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))], ids=["copy", "pickle"]
+)
 @pytest.mark.parametrize("name", [name for name in ANY if name != "model"])
 def test_copies_have_the_precision_and_lives_of_their_own(name: str, copied: Any, precision: str) -> None:
     layer = ANY[name]()
@@ -152,7 +154,7 @@ def test_parts_of_a_model_may_differ(precision: str) -> None:
     full = bits(whole(X))
     recurrent = [layer for layer in whole.layers if hasattr(layer, "set_precision")]
     recurrent[0].set_precision(precision)
-    assert whole.precision == "+".join(sorted({precision, "full"})) or set(whole.precision.split("+")) == {precision, "full"}
+    assert set(whole.precision.split("+")) == {precision, "full"}
     assert bits(whole(X)) != full
     whole.set_precision(precision)
     assert [layer.precision for layer in recurrent] == [precision] * len(recurrent)
@@ -181,16 +183,18 @@ PYTHON: dict[str, tuple[Callable[[], Any], str]] = {
     "mixed": (lambda: GRU(3, dtype="mixed_float16"), "float16"),
     "a cell of float64": (lambda: RNN(GRUCell(3, dtype="float64"), dtype="float64"), "float64"),
 }
+NO_CONFIG = ("a cell of one's own", "a subclass", "in a stack", "a callable")
 
 
 @precisions
-@pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("built", [False, True])
-@pytest.mark.parametrize("reason", PYTHON)
-def test_layers_that_run_in_python_refuse_and_say_why(reason: str, built: bool, wrapped: bool, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "wrapped"), [*((r, False) for r in PYTHON), *((r, True) for r in PYTHON if r not in NO_CONFIG)]
+)
+def test_layers_that_run_in_python_refuse_and_say_why(
+    reason: str, built: bool, wrapped: bool, precision: str
+) -> None:
     make, word = PYTHON[reason]
-    if wrapped and reason in ("a cell of one's own", "a subclass", "in a stack", "a callable"):
-        pytest.skip("these have no configs")
     layer = Bidirectional(make()) if wrapped else make()
     before = None
     if built:
@@ -218,7 +222,7 @@ def test_all_of_a_model_or_nothing(precision: str) -> None:
 UNKNOWN = ["float32", "BFLOAT16", "bf16", "int4", "", None, 8, b"int8", ["int8"], "bfloat16 "]
 
 
-@pytest.mark.parametrize("name", ANY)
+@pytest.mark.parametrize("name", ["gru", "bidirectional", "model"])
 @pytest.mark.parametrize("unknown", UNKNOWN, ids=repr)
 def test_unknown_names(unknown: Any, name: str) -> None:
     layer = ANY[name]()
@@ -248,7 +252,7 @@ SAMPLES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["gru", "stack", "lstm"])
+@pytest.mark.parametrize("name", ["gru", "stack"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_samples_that_do_not_fit(sample: str, name: str) -> None:
     layer = made(name, "bfloat16")
@@ -297,21 +301,22 @@ def test_both_directions_and_stacks_take_calibration(name: str) -> None:
 
 
 def test_sums_that_int8_cannot_hold_are_refused() -> None:
-    """127 * 127 * n must fit into 32 bits with a sign: for n up to 133,000; half of that where signs are shifted."""
+    """Operands of 0 to 255 and weights of up to 127 have sums of 32 bits for 66,311 of them."""
+    n = 66_312
     layer = SimpleRNN(1)
-    layer.build((None, None, 140_000))
-    try:
+    layer.build((None, None, n))
+    with pytest.raises(ValueError, match=str(n)):
         layer.set_precision("int8")
-    except ValueError as error:
-        assert "140000" in str(error).replace(",", "").replace("_", "")
-    else:
-        with pytest.raises(ValueError, match="140,?000"):
-            layer(np.ones((1, 1, 140_000), "f"))
+    assert layer.precision == "full"
+    unbuilt = SimpleRNN(1)
+    unbuilt.set_precision("int8")
+    with pytest.raises(ValueError, match=str(n)):
+        unbuilt(np.ones((1, 1, n), "f"))
     layer.set_precision("bfloat16")
-    assert layer(np.ones((1, 1, 140_000), "f")).shape == (1, 1)
+    assert layer(np.ones((1, 1, n), "f")).shape == (1, 1)
 
 
-@pytest.mark.parametrize("size", [60_000])
+@pytest.mark.parametrize("size", [66_311])
 def test_sums_that_int8_can_just_hold(int8_isa: str, size: int) -> None:
     layer = SimpleRNN(1, activation=None, use_bias=False)
     layer.build((None, None, size))
