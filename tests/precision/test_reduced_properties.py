@@ -51,10 +51,12 @@ class Case:
 
     def layer(self, precision: str) -> Any:
         """A built layer of different cells of neighbouring sizes."""
+        # The weights are replaced, and orthogonal ones take their time.
+        common = {"recurrent_initializer": "zeros", "activation": self.activation, "use_bias": self.use_bias}
         cells = []
         for i, kind in enumerate(self.kinds):
             cell, kwargs = KINDS[kind]
-            cells.append(cell(self.units + i, activation=self.activation, use_bias=self.use_bias, **kwargs))
+            cells.append(cell(self.units + i, **common, **kwargs))
         layer = RNN(cells if len(cells) > 1 else cells[0], return_state=True, **self.flags)
         settle(layer, self.features, self.seed)
         layer.set_precision(precision)
