@@ -61,7 +61,7 @@ packed_matrix pack_int8(const weight_matrix<float>& matrix, std::size_t depth, c
     float most = 0;
     for (std::size_t row = 0; row < matrix.rows; ++row) {
       const float magnitude = std::abs(matrix.data[row * matrix.gates * matrix.units + column]);
-      if (!(magnitude <= most)) most = magnitude;  // NaN stays
+      if (magnitude > most || std::isnan(magnitude)) most = magnitude;  // nothing is larger than NaN
     }
     // No whole numbers stand for NaN or infinity: such a column only gives NaN.
     scale[place] = std::isfinite(most) ? most / 127 : std::numeric_limits<float>::quiet_NaN();

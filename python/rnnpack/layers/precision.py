@@ -107,10 +107,14 @@ def _ranges(layer: RNN, calibration: Any) -> tuple[tuple[float, float], ...]:
             f"`calibration` needs a layer that is built and runs natively: call {layer.name} on inputs "
             f"before; explain() says: {layer.explain()}"
         )
-    values = arguments.prepared(calibration, dtype, True)
+    try:
+        values = arguments.prepared(calibration, dtype, True)
+    except ValueError:
+        values = None
     if not isinstance(values, np.ndarray) or values.ndim != 3 or values.size == 0:
         raise ValueError(
-            f"`calibration` must be an array (batch, time, features), got {np.shape(calibration)}"
+            "`calibration` must be an array (batch, time, features) of real numbers, got "
+            f"{type(calibration).__name__} of shape {np.shape(calibration)}"
         )
     ranges: list[tuple[float, float]] = []
     for cell in cells:
