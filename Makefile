@@ -19,7 +19,7 @@ lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
 	$(BIN)/cmake -S . -B build/lint -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
-	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' ! -name 'neon.cpp')
+	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' ! -name 'neon*.cpp')
 
 types: $(VENV)/.dev  ## mypy in strict mode, and the stub against the built module
 	$(BIN)/mypy python/rnnpack

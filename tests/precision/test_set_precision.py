@@ -243,6 +243,7 @@ SAMPLES: dict[str, Any] = {
     "no steps": X[:, :0],
     "NaN": NANS,
     "infinity": np.where(X > 1, np.inf, X),
+    "beyond float32": X.astype("float64") * 1e300,
     "text": "typical",
     "a list": X.tolist(),
     "complex": X + 1j,

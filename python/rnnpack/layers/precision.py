@@ -35,13 +35,14 @@ class PrecisionControl:
 
         The layer keeps its weights as they are: `get_weights()` returns them unrounded, and "full" undoes the
         setting. Gates, sums and states stay float32. Calls, streams and ragged rows follow from the next call
-        on; `explain()` shows the precision. Copies and pickles of the layer have it too, configs do not.
+        on; `explain()` shows the precision. Copies and pickles of the layer have it too; configs, and so a Bidirectional
+        made from it, do not.
 
         Args:
             precision: "full", "bfloat16" or "int8". bfloat16 keeps 8 bits of every number. int8 keeps whole
                 numbers of -127 to 127: weights with a scale for each output column, states of cells whose
                 activation stays within -1 and 1 with the scale 1/127, everything else with a scale for each
-                row and step.
+                row and step (rows below 1e-30 count as zeros).
             calibration: for "int8", typical inputs `(batch, time, features)` (time first with `time_major`)
                 of the built layer. Their largest magnitudes fix the scales of inputs, and of states that can
                 grow, once; what is larger later counts as that magnitude.
@@ -108,7 +109,8 @@ def _ranges(layer: RNN, calibration: Any) -> tuple[tuple[float, float], ...]:
             f"before; explain() says: {layer.explain()}"
         )
     try:
-        values = arguments.prepared(calibration, dtype, True)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            values = arguments.prepared(calibration, dtype, True)
     except ValueError:
         values = None
     if not isinstance(values, np.ndarray) or values.ndim != 3 or values.size == 0:
