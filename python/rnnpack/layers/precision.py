@@ -35,8 +35,8 @@ class PrecisionControl:
 
         The layer keeps its weights as they are: `get_weights()` returns them unrounded, and "full" undoes the
         setting. Gates, sums and states stay float32. Calls, streams and ragged rows follow from the next call
-        on; `explain()` shows the precision. Copies and pickles of the layer have it too; configs, and so a Bidirectional
-        made from it, do not.
+        on; `explain()` shows the precision. Copies and pickles of the layer have it too; configs do not,
+        and so neither does a Bidirectional made from it.
 
         Args:
             precision: "full", "bfloat16" or "int8". bfloat16 keeps 8 bits of every number. int8 keeps whole
