@@ -19,4 +19,5 @@ def test_the_examples_run_and_say_what_they_print(capsys: Any) -> None:
     assert names["smoothed"].shape == (32, 100, 16)
     assert names["out"].shape == (32, 64)
     assert "[(40, 8), (7, 8), (93, 8)]" in printed
-    assert len(blocks) == 5
+    assert re.search(r"^native: lstm/\w+/bfloat16$", printed, re.MULTILINE)
+    assert len(blocks) == 6
