@@ -49,12 +49,14 @@ template <class V, class F>
   if (i < k) f(V::load_partial(from + i, static_cast<int>(k - i)), i);
 }
 
-// Rows end on whole cache lines, so the last vector of one is stored as a whole.
+// Rows end on whole cache lines, so the last vector of one is stored as a whole. Vectors of a single value leave the
+// second half of the last pair to be cleared: it is multiplied with a weight of zero, which NaN does not forgive.
 template <class V>
 void encode_bfloat16(const encode_args<float>& args) {
   for (std::size_t row = 0; row < args.rows; ++row) {
     auto* to = reinterpret_cast<std::uint16_t*>(args.to + row * args.row_bytes);
     for_each_vector<V>(args.from[row], args.k, [to](V x, std::size_t i) { store_bfloat16(to + i, x); });
+    if (V::lanes == 1 && args.k % 2 != 0) to[args.k] = 0;
   }
 }
 

@@ -22,7 +22,7 @@ from precision.precision_cases import (
     settle,
 )
 
-from rnnpack import RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack import LSTM, RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell
 
 B, T, F = 4, 4, 5
 MASKS: dict[str, Any] = {
@@ -145,6 +145,17 @@ def test_steps_far_apart(way: Way) -> None:
     short = np.stack([x[b][mask[b]] for b in range(2)])
     output, state = layer(x, mask=mask)
     assert_oracle(layer, way[0], [np.stack([output[b][mask[b]] for b in range(2)]), state], short)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_what_is_left_in_memory_does_not_matter(way: Way, name: str) -> None:
+    """Calls take over the memory of the call before. Its numbers stand where a row is padded to whole products."""
+    before = settle(LSTM(33, return_sequences=True), 33)
+    for features in (4, 5, 6, 7):
+        layer = made(name, way[0], features, return_sequences=True, return_state=True)
+        x = normal(B, T, features)
+        before(np.full((16, 64, 33), np.nan, "f"))
+        assert_oracle(layer, way[0], layer(x), x)
 
 
 @pytest.mark.parametrize("name", MAKE)
