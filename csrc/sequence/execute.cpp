@@ -112,8 +112,8 @@ class unit_tasks {
 };
 
 template <class Tasks>
-void call_work(void* tasks, unsigned member) {
-  static_cast<Tasks*>(tasks)->work(member);
+std::int64_t call_work(void* tasks, unsigned member) {
+  return static_cast<Tasks*>(tasks)->work(member);
 }
 
 template <class Tasks>

@@ -28,11 +28,14 @@ constexpr std::int64_t awake_ns = 60'000;
 constexpr int calls_before_waking = 4;
 constexpr std::int64_t soon_ns = 300'000;
 
-// After a team that was slower than its caller alone would have been, calls run alone for this many times the time
-// lost, four times longer at each failure; a long run of successes takes one failure back.
+// Helpers earn the time they save and pay for the time they cost. What they have earned lately, up to this much, pays
+// for a processor that was taken away from one of them now and then, as happens on every machine.
+constexpr std::int64_t most_earned_ns = 20'000'000;
+
+// When they owe time, calls run alone for this many times as long, four times longer at each relapse, so that a
+// processor that stays busy costs less than a hundredth.
 constexpr std::int64_t rest_factor = 10;
-constexpr int most_failures = 4;
-constexpr int successes_to_forgive = 64;
+constexpr int most_relapses = 2;
 
 // Signals are for the threads of the program.
 class signals_blocked {  // NOLINT(*-special-member-functions): neither copied nor moved
@@ -90,6 +93,7 @@ class pool {
     }
     f_ = f;
     context_ = context;
+    workers_lost_.store(0, std::memory_order_relaxed);
     width_ = static_cast<std::uint32_t>(helpers) + 1;
     door_.store(opened | helpers << places_shift, std::memory_order_release);
     call(helpers);
@@ -118,22 +122,28 @@ class pool {
     return width_ - 1 - static_cast<unsigned>(door_.load(std::memory_order_acquire) >> places_shift & count_mask);
   }
 
+  // The nanoseconds that members lose at the end: the caller waiting for a late worker, or the other way round, as when
+  // the caller's own processor has been taken away.
   std::int64_t wait_until_empty() const {
-    return wait_until([this] { return (door_.load(std::memory_order_acquire) & count_mask) == 0; });
+    const std::int64_t here = now_ns();
+    const std::int64_t lost = wait_until([this] { return (door_.load(std::memory_order_acquire) & count_mask) == 0; });
+    return lost > 0 ? lost : std::max<std::int64_t>(0, here - last_left_.load(std::memory_order_relaxed));
   }
 
-  // Learns from a team of `members` that took `elapsed` ns, of which its caller lost some waiting.
+  // What the worker of this team that waited longest has lost inside its work.
+  std::int64_t workers_lost() const { return workers_lost_.load(std::memory_order_relaxed); }
+
+  // Learns from a team of `members` that took `elapsed` ns, of which it lost some by waiting for each other.
   void judge(unsigned members, std::int64_t elapsed, std::int64_t lost) {
-    const std::int64_t alone = static_cast<std::int64_t>(members) * (elapsed - lost);
     if (members < 2) return;
-    if (elapsed * 5 < alone * 4) {
-      if (++successes_ < successes_to_forgive) return;
-      failures_ = std::max(failures_ - 1, 0);
-    } else if (lost > 0) {
-      rest_until_.store(now_ns() + (lost * rest_factor << 2 * failures_), std::memory_order_relaxed);
-      failures_ = std::min(failures_ + 1, most_failures);
-    }
-    successes_ = 0;
+    // What the caller alone would have taken, less a fifth: sharing makes the work itself longer.
+    const std::int64_t alone = static_cast<std::int64_t>(members) * (elapsed - lost) * 4 / 5;
+    earned_ = std::min(earned_ + alone - elapsed, most_earned_ns);
+    if (earned_ == most_earned_ns) relapses_ = 0;
+    if (earned_ >= 0) return;
+    rest_until_.store(now_ns() + (-earned_ * rest_factor << 2 * relapses_), std::memory_order_relaxed);
+    relapses_ = std::min(relapses_ + 1, most_relapses);
+    earned_ = 0;
   }
 
   void release() { busy_.store(false, std::memory_order_release); }
@@ -183,7 +193,9 @@ class pool {
       seen = next_call(*self, seen);
       unsigned member = 0;
       if (!enter(member)) continue;
-      f_(context_, member);
+      const std::int64_t lost = f_(context_, member);
+      if (lost > workers_lost_.load(std::memory_order_relaxed)) workers_lost_.store(lost, std::memory_order_relaxed);
+      last_left_.store(now_ns(), std::memory_order_relaxed);
       door_.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -226,10 +238,13 @@ class pool {
   void* context_ = nullptr;
   std::uint32_t width_ = 1;
 
+  std::atomic<std::int64_t> workers_lost_{0};
+  std::atomic<std::int64_t> last_left_{0};
+
   std::atomic<bool> busy_{false};  // a team is at work; the members around are its caller's
   std::vector<std::unique_ptr<worker>> workers_;
-  int failures_ = 0;
-  int successes_ = 0;  // since the last failure, or since one was forgiven
+  std::int64_t earned_ = 0;  // nanoseconds
+  int relapses_ = 0;         // rests since helpers had earned all that they can
   std::atomic<std::int64_t> rest_until_{0};
   std::atomic<int> awake_{0};
   std::atomic<std::int64_t> last_expected_{0};
@@ -268,7 +283,7 @@ unsigned team::close() {
 team::~team() {
   close();
   if (pool_ == nullptr) return;
-  add_lost(pool_->wait_until_empty());
+  if (members_ > 1) add_lost(pool_->wait_until_empty() + pool_->workers_lost());
   pool_->judge(members_, now_ns() - start_, lost_);
   pool_->release();
 }

@@ -27,7 +27,8 @@ class pool;
 // team is the caller alone.
 class team {  // NOLINT(*-special-member-functions): neither copied nor moved
  public:
-  using work = void (*)(void* context, unsigned member);
+  // Returns the nanoseconds that it has lost waiting for other members.
+  using work = std::int64_t (*)(void* context, unsigned member);
 
   // Asks up to width - 1 workers to call f(context, member), with members counted from 1 in the order of arrival.
   // The caller does its own share as member 0. f must not throw.

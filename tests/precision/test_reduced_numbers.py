@@ -149,7 +149,7 @@ def test_steps_far_apart(way: Way) -> None:
 
 @pytest.mark.parametrize("name", MAKE)
 def test_what_is_left_in_memory_does_not_matter(way: Way, name: str) -> None:
-    """Calls take over the memory of the call before. Its numbers stand where a row is padded to whole products."""
+    """Calls take over the memory of the call before, and its numbers stand where a row is padded."""
     before = settle(LSTM(33, return_sequences=True), 33)
     for features in (4, 5, 6, 7):
         layer = made(name, way[0], features, return_sequences=True, return_state=True)
