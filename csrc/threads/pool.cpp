@@ -188,11 +188,16 @@ class pool {
 
   void serve(worker* self) {
     std::uint32_t seen = 0;
+    std::int64_t patience = awake_ns;
     awake_.fetch_add(1, std::memory_order_relaxed);
     for (;;) {
-      seen = next_call(*self, seen);
+      seen = next_call(*self, seen, patience);
       unsigned member = 0;
-      if (!enter(member)) continue;
+      if (!enter(member)) {  // woken for the call after this one
+        patience = soon_ns;
+        continue;
+      }
+      patience = awake_ns;
       const std::int64_t lost = f_(context_, member);
       if (lost > workers_lost_.load(std::memory_order_relaxed)) workers_lost_.store(lost, std::memory_order_relaxed);
       last_left_.store(now_ns(), std::memory_order_relaxed);
@@ -201,8 +206,8 @@ class pool {
   }
 
   // Spins for a while, then parks until the worker is called.
-  std::uint32_t next_call(worker& self, std::uint32_t seen) {
-    for (const std::int64_t until = now_ns() + awake_ns; now_ns() < until;) {
+  std::uint32_t next_call(worker& self, std::uint32_t seen, std::int64_t patience) {
+    for (const std::int64_t until = now_ns() + patience; now_ns() < until;) {
       for (int i = 0; i < 50; ++i) {
         const std::uint32_t called = self.called.load(std::memory_order_acquire);
         if (called != seen) return called;
