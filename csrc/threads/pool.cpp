@@ -33,9 +33,10 @@ constexpr std::int64_t soon_ns = 300'000;
 constexpr std::int64_t most_earned_ns = 20'000'000;
 
 // When they owe time, calls run alone for this many times as long, four times longer at each relapse, so that a
-// processor that stays busy costs less than a hundredth.
+// processor that stays busy costs less than a hundredth. One that was busy for a while is soon tried again.
 constexpr std::int64_t rest_factor = 10;
 constexpr int most_relapses = 2;
+constexpr std::int64_t longest_rest_ns = 1'000'000'000;
 
 // Signals are for the threads of the program.
 class signals_blocked {  // NOLINT(*-special-member-functions): neither copied nor moved
@@ -141,7 +142,8 @@ class pool {
     earned_ = std::min(earned_ + alone - elapsed, most_earned_ns);
     if (earned_ == most_earned_ns) relapses_ = 0;
     if (earned_ >= 0) return;
-    rest_until_.store(now_ns() + (-earned_ * rest_factor << 2 * relapses_), std::memory_order_relaxed);
+    const std::int64_t rest = std::min(-earned_ * rest_factor << 2 * relapses_, longest_rest_ns);
+    rest_until_.store(now_ns() + rest, std::memory_order_relaxed);
     relapses_ = std::min(relapses_ + 1, most_relapses);
     earned_ = 0;
   }
