@@ -1,0 +1,10 @@
+"""The one exception of all loaders."""
+
+from __future__ import annotations
+
+
+class FormatError(ValueError):
+    """A file or object that cannot be read: truncated, corrupted, hostile, or of a kind that is not supported.
+
+    The message is one line: the file or part, what was expected and what was found.
+    """
