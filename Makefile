@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := build/bench-venv
+FRAMEWORKS_VENV := build/frameworks-venv
 SOURCES := $(shell find csrc cmake python/rnnpack -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.py' -o -name '*.pyi')
 
 help:  ## list the targets
@@ -13,6 +14,11 @@ demo: $(VENV)/.installed  ## classify handwritten digits with a trained recurren
 
 test: $(VENV)/.installed  ## the whole test suite, with coverage of the Python package
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+test-frameworks: $(FRAMEWORKS_VENV)/.installed  ## formats against live frameworks, Ray, bounded fuzzing: large downloads
+	$(FRAMEWORKS_VENV)-keras2/bin/python -m pytest -q tests/formats/keras
+	KERAS_BACKEND=torch $(FRAMEWORKS_VENV)/bin/python -m pytest -q tests/formats tests/ray tests/docs
+	$(FRAMEWORKS_VENV)/bin/python tests/fuzz/run.py --seconds 30
 
 lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy
 	$(BIN)/ruff check .
@@ -41,6 +47,14 @@ wheel: $(VENV)/.dev  ## sdist, the wheel built from it, and the tests on that wh
 bench: $(BENCH_VENV)/.installed  ## compare with other libraries on an idle machine; BENCH="all", BENCH="--help" and so on
 	$(BENCH_VENV)/bin/python bench/run.py $(BENCH) --python tensorflow=$(BENCH_VENV)-tensorflow/bin/python
 
+# One environment would not do: TensorFlow 2.15, and so Keras 2, wants an old NumPy.
+$(FRAMEWORKS_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
+	$(PYTHON) -m venv $(FRAMEWORKS_VENV)
+	$(PYTHON) -m venv $(FRAMEWORKS_VENV)-keras2
+	$(FRAMEWORKS_VENV)/bin/python -m pip install -q '.[test,ray]' torch==2.13.0 keras jax flax dm-haiku atheris
+	$(FRAMEWORKS_VENV)-keras2/bin/python -m pip install -q '.[keras]' pytest hypothesis 'tensorflow-cpu==2.15.*'
+	touch $@
+
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist
 
@@ -66,4 +80,4 @@ $(BENCH_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
 	  || echo "tensorflow-cpu==2.15 does not install: skipped"
 	touch $@
 
-.PHONY: help demo test lint types format wheel bench clean
+.PHONY: help demo test test-frameworks lint types format wheel bench clean
