@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rnnpack.datafiles.columns import Chunk, Column, Rows, checked_chunk, columns_of, concatenated
 from rnnpack.datafiles.fitting import fitted, inputs_of
 from rnnpack.engine import nest
+from rnnpack.models import Model
 from rnnpack.symbolic import Input
 
 
@@ -130,11 +131,10 @@ class Computation:
 
     def _outputs(self, arrays: list[NDArray[Any]]) -> Chunk:
         """One batch through the model."""
-        structure = getattr(self.model, "inputs", None)
-        nested = len(arrays) > 1 or nest.is_nested(structure)
-        results = self.model(
-            nest.pack_sequence_as(structure, arrays) if nested else arrays[0], training=False
-        )
+        inputs = arrays[0]
+        if isinstance(self.model, Model):
+            inputs = nest.pack_sequence_as(self.model.input, arrays)
+        results = self.model(inputs, training=False)
         flat = [np.asarray(result) for result in nest.flatten(results)]
         names = self.output_columns or output_names(self.model, len(flat))
         if len(names) != len(flat):
@@ -165,20 +165,19 @@ class Computation:
 
     def _sequence_outputs(self, arrays: list[Rows]) -> list[bool]:
         """For each output, whether it has as many timesteps as a row has."""
-        symbols = nest.flatten(getattr(self.model, "outputs", None) or self._traced(arrays))
+        symbols = self.model.outputs if isinstance(self.model, Model) else self._traced(arrays)
         return [len(symbol.shape) > 1 and symbol.shape[1] is None for symbol in symbols]
 
-    def _traced(self, arrays: list[Rows]) -> Any:
+    def _traced(self, arrays: list[Rows]) -> list[Any]:
         """Symbolic outputs of a layer."""
         first = next(array[0] for array in arrays if isinstance(array, tuple))
-        return self.model(Input((None, *first.shape[1:])))
+        return nest.flatten(self.model(Input((None, *first.shape[1:]))))
 
 
 def output_names(model: Any, count: int) -> list[str]:
     """Names for a model's outputs: its own, or "output" and "output_0", "output_1", ..."""
-    names = list(getattr(model, "output_names", None) or ())
-    if len(names) == count and len(set(names)) == count:
-        return names
+    if isinstance(model, Model):
+        return model.output_names
     return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
 
 

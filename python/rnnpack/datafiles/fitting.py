@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rnnpack.datafiles.columns import Rows
 from rnnpack.engine import nest
+from rnnpack.models import Model
 
 Shape = tuple["int | None", ...]
 
@@ -31,23 +32,19 @@ class ModelInput:
 
     def __str__(self) -> str:
         """Name and shape."""
-        sizes = (
-            ""
-            if self.shape is None
-            else ", ".join("any" if size is None else str(size) for size in self.shape)
-        )
-        return f"{self.name}({sizes})"
+        if self.shape is None:
+            return self.name
+        return f"{self.name}({', '.join('any' if size is None else str(size) for size in self.shape)})"
 
 
 def inputs_of(model: Any) -> list[ModelInput]:
-    """What a model, or a layer with one input, takes."""
-    symbols = nest.flatten(getattr(model, "inputs", None) or [])
-    if symbols:
-        names = getattr(model, "input_names", None) or [symbol.name for symbol in symbols]
-        return [
-            ModelInput(name, symbol.dtype, tuple(symbol.shape[1:]))
-            for name, symbol in zip(names, symbols, strict=True)
-        ]
+    """What a model, or a layer with one input, takes.
+
+    Raises:
+        ValueError: the model does not know its inputs yet.
+    """
+    if isinstance(model, Model):
+        return [ModelInput(symbol.name, symbol.dtype, tuple(symbol.shape[1:])) for symbol in model.inputs]
     specs = nest.flatten(model.input_spec)
     shape = None if len(specs) != 1 else _shape_of(specs[0])
     return [ModelInput("inputs", np.dtype(model.compute_dtype), shape)]
