@@ -14,6 +14,7 @@ from rnnpack.cells import (
 from rnnpack.layers.base import InputSpec, Layer
 from rnnpack.layers.bidirectional import Bidirectional
 from rnnpack.layers.masking import Masking
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnpack.layers.rnn import RNN
 from rnnpack.layers.serialization import deserialize, serialize
@@ -35,6 +36,7 @@ __all__ = [
     "LSTMCell",
     "Layer",
     "Masking",
+    "Operation",
     "ResidualWrapper",
     "SimpleRNN",
     "SimpleRNNCell",
