@@ -18,7 +18,7 @@ _KERAS_1 = {
 _KERAS_1_DROPPED = ("consume_less", "forget_bias_init", "input_dtype")
 
 
-def modern(class_name: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """A layer's configuration with the arguments that later versions added or renamed."""
     config = dict(config)
     if class_name == "GRU" or class_name == "GRUCell":
@@ -28,9 +28,7 @@ def modern(class_name: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]
         if len(config["axis"]) != 1:
             raise FormatError(f"BatchNormalization: `axis` must be one axis, got {config['axis']!r}")
         config["axis"] = config["axis"][0]
-    if class_name == "TimeDistributedDense":
-        return "Dense", config
-    return class_name, config
+    return config
 
 
 def from_keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -42,36 +40,3 @@ def from_keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     else:
         renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
     return {renamed.get(key, key): value for key, value in config.items() if key not in dropped}
-
-
-def sequential(config: Any) -> dict[str, Any]:
-    """A Sequential's configuration as a dict whose first layer is an InputLayer where the shape is known."""
-    if isinstance(config, list):  # until Keras 2.2.3
-        config = {"name": "sequential", "layers": config}
-    config = dict(config)
-    layers = config.get("layers")
-    if not isinstance(layers, list) or not layers or layers[0].get("class_name") == "InputLayer":
-        config.pop("build_input_shape", None)
-        return config
-    first = layers[0]
-    while isinstance(first, dict) and isinstance(first.get("config"), dict):
-        options = first["config"]
-        shape = options.get("batch_input_shape", _old_shape(first.get("class_name"), options))
-        if shape is not None:
-            break
-        first = options.get("layer")
-    else:
-        shape, options = config.pop("build_input_shape", None), {}
-    if shape is not None:
-        dtype = "int32" if layers[0]["class_name"] == "Embedding" else options.get("dtype")
-        name = f"{layers[0].get('config', {}).get('name', 'sequential')}_input"
-        announced = {"batch_input_shape": shape, "dtype": dtype, "name": name}
-        config["layers"] = [{"class_name": "InputLayer", "config": announced}, *layers]
-    return config
-
-
-def _old_shape(class_name: Any, options: dict[str, Any]) -> Any:
-    """The shape that `input_dim` and `input_length` announce, None without them."""
-    if class_name == "Embedding" or options.get("input_dim") is None:
-        return None
-    return [None, options.get("input_length"), options["input_dim"]] if "input_length" in options else None

@@ -32,8 +32,8 @@ _ACTIVATIONS = {
 _ACTIVATION_ARGUMENTS = ("activation", "recurrent_activation")
 
 
-def as_keras_2(class_name: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The layer of Keras 2.15 that computes the same.
+def as_keras_2(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the layer of Keras 2.15 that computes the same.
 
     Raises:
         FormatError: an option that Keras 2.15 lacks is used.
@@ -52,7 +52,7 @@ def as_keras_2(class_name: str, config: dict[str, Any]) -> tuple[str, dict[str, 
             result[key] = _ACTIVATIONS.get(result[key], result[key])
     if class_name == "Bidirectional":
         _bidirectional(result)
-    return class_name, result
+    return result
 
 
 def _bidirectional(config: dict[str, Any]) -> None:

@@ -43,11 +43,9 @@ def as_keras_2(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_node(entry: dict[str, Any]) -> int:
-    """Keras 2 counts a nested model's own making as node 0, if it starts with an InputLayer."""
+    """Keras 2 counts a nested model's own making as node 0."""
     config = entry.get("config")
-    layers = config.get("layers") if isinstance(config, dict) else None
-    starts = isinstance(layers, list) and layers and layers[0].get("class_name") == "InputLayer"
-    return int(bool(starts))
+    return int(isinstance(config, dict) and "layers" in config)
 
 
 def _is_operation(entry: dict[str, Any]) -> bool:

@@ -55,9 +55,9 @@ def _layer(class_name: str, config: dict[str, Any], major: int) -> tuple[str, di
     if major == 1:
         config = keras2_old.from_keras_1(class_name, config)
     if major >= 3:
-        class_name, config = keras3.as_keras_2(class_name, config)
+        config = keras3.as_keras_2(class_name, config)
     else:
-        class_name, config = keras2_old.modern(class_name, config)
+        config = keras2_old.modern(class_name, config)
     return cudnn.portable(class_name, config)
 
 
@@ -93,10 +93,12 @@ def _identity(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sequential(config: Any, major: int) -> dict[str, Any]:
-    config = keras2_old.sequential(config)
-    config.pop("dtype", None)
-    config["layers"] = [_translated(layer, major) for layer in _list(config.get("layers"), "Sequential")]
-    return config
+    if isinstance(config, list):  # until Keras 2.2.3
+        config = {"layers": config}
+    if not isinstance(config, dict):
+        raise FormatError(f"Sequential: expected a configuration, got {_short(config)}")
+    entries = _list(config.get("layers"), "Sequential")
+    return {**config, "layers": [_translated(entry, major) for entry in entries]}
 
 
 def _functional(config: dict[str, Any], major: int) -> dict[str, Any]:
