@@ -1,4 +1,4 @@
-"""Layers and cells to and from configurations."""
+"""Layers, cells and models to and from configurations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         ValueError: unknown class, or one whose configuration holds code.
     """
     # Imported here: every layer module may need this one.
-    from rnnpack import layers
+    from rnnpack import layers, models
 
     class_name = config.get("class_name") if isinstance(config, dict) else config
     if class_name == _LAMBDA and get_registered_object(class_name, custom_objects) is None:
@@ -31,4 +31,5 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
             'whose `__init__` takes what its config holds and pass it in `custom_objects={"Lambda": ...}`'
         )
     known = {name: getattr(layers, name) for name in layers.__all__}
+    known.update(Functional=models.Model, Model=models.Model, Sequential=models.Sequential)
     return deserialize_keras_object(config, known, custom_objects, printable_module_name="layer")
