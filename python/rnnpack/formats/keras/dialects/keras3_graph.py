@@ -10,8 +10,9 @@ from rnnpack.formats.keras.names import snake_case
 
 # What the positional arguments of `call` after the first are called.
 _RECURRENT = ("initial_state", "mask", "training")
+_RECURRENT_CLASSES = ("RNN", "LSTM", "GRU", "SimpleRNN", "Bidirectional")
 _POSITIONAL = {
-    **dict.fromkeys(("RNN", "LSTM", "GRU", "SimpleRNN", "Bidirectional"), _RECURRENT),
+    **dict.fromkeys(_RECURRENT_CLASSES, _RECURRENT),
     "MultiHeadAttention": ("value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
     **dict.fromkeys(("Functional", "Sequential", "BatchNormalization", "TimeDistributed"), ("training", "mask")),
     **dict.fromkeys(("Attention", "AdditiveAttention", "Softmax"), ("mask",)),
@@ -73,6 +74,9 @@ def _node(class_name: str, node: Any, first: dict[Any, int]) -> Any:
         for key, value in kwargs.items()
         if value is not None and key != "training"
     }
+    if class_name in _RECURRENT_CLASSES and "initial_state" in keywords:
+        # Keras 3 passes a mask on by itself only to calls on nothing but one tensor.
+        keywords.setdefault("mask", None)
     return _with_keywords(_references(args[0], first), keywords, class_name)
 
 

@@ -8,8 +8,10 @@ from rnnpack.formats.errors import FormatError
 from rnnpack.formats.keras.dialects import cudnn, keras2_old, keras3, keras3_graph
 from rnnpack.formats.keras.dialects.plain import is_object, plain
 
-# Keys that Keras puts beside class_name and config and that say nothing about what is computed.
+# Arguments that are layers.
 _LAYER_KEYS = ("layer", "backward_layer", "cell")
+# Of initializers: axes in Keras 3, the dtype in TensorFlow 1. A loaded model's weights are not initialized.
+_OBJECT_KEYS_DROPPED = ("input_axes", "output_axes", "dtype")
 
 
 def keras_2_15(entry: Any, version: str) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def _argument(key: str, value: Any, major: int) -> Any:
         config = value["config"]
         if isinstance(config, dict):
             config = {name: _argument(name, one, major) for name, one in config.items()}
+            config = {name: one for name, one in config.items() if name not in _OBJECT_KEYS_DROPPED}
         return {**_identity(value), "class_name": value["class_name"], "config": config}
     return value
 
