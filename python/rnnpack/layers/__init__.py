@@ -36,6 +36,7 @@ from rnnpack.layers.pooling import (
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnpack.layers.reshaping import (
     Cropping1D,
@@ -96,6 +97,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Operation",
     "PReLU",
     "Permute",
     "ReLU",
