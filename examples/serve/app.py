@@ -57,6 +57,8 @@ class Service:
             row = {name: np.asarray(values) for name, values in (await request.json()).items()}
         except (AttributeError, ValueError) as error:
             return JSONResponse({"error": f"expected an object of arrays by input: {error}"}, 400)
+        if not row:
+            return JSONResponse({"error": "expected an object of arrays by input, got an empty one"}, 400)
         answer = await self._computed(row)
         if isinstance(answer, ValueError):
             return JSONResponse({"error": str(answer)}, 400)

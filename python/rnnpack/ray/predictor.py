@@ -34,8 +34,8 @@ class Predictor:
     Args:
         model: a file that every worker can read, or a model.
         batch_size: rows computed together, at least 1.
-        columns: names of the columns for the model's inputs, in their order; default by name, as `Computation`
-            tells.
+        columns: names of the columns for the model's inputs, in their order; default as `Computation` finds
+            them.
         keep: columns that are passed on beside the outputs, such as a row's number.
         precision: "full", "bfloat16" or "int8"; default what the model has.
         threads: default the CPUs that Ray has assigned to the actor, at least 1.
@@ -68,7 +68,7 @@ class Predictor:
         """The outputs of a batch by name, and the columns to keep.
 
         Args:
-            batch: the model's inputs, and perhaps more columns, each with one entry a row. A column of rows of
+            batch: the model's inputs and the columns to keep, each with one entry a row. A column of rows of
                 different lengths is an array of arrays, as Ray gives it.
 
         Raises:
@@ -90,7 +90,8 @@ def assigned_cpus() -> int:
     """Whole CPUs that Ray has assigned to this worker, at least 1; 1 outside of Ray."""
     if not ray.is_initialized():
         return 1
-    return max(1, math.floor(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
+    cpus: float = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+    return max(1, math.floor(cpus))
 
 
 def _rows(name: str, values: Any) -> Rows:

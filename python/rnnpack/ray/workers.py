@@ -25,9 +25,9 @@ def ordered_map(
 ) -> Iterator[Chunk]:
     """Computes chunks of rows on Ray actors; the outputs come in the chunks' order, each exactly once.
 
-    A worker that is killed is replaced, and what it had in hand is computed again. At most four chunks a worker
-    are in memory. Ray is started on this machine unless `ray.init` has connected to a cluster before. The model
-    is sent to the workers, so they need no file.
+    A worker that is killed is replaced, and what it had in hand is computed again. At most four chunks a
+    worker are in memory. Ray is started on this machine unless `ray.init` has connected to a cluster before.
+    The model is sent to the workers, so they need no file.
 
     Args:
         computation: the model and how its inputs are found.
@@ -40,7 +40,7 @@ def ordered_map(
 
     Raises:
         ValueError: `workers` or `threads` is out of range, or a chunk does not fit the model.
-        RuntimeError: a chunk has ended its worker again and again.
+        RuntimeError: workers die at one chunk again and again.
     """
     for name, value in (("workers", workers), ("threads", threads)):
         if value < 1:
@@ -107,5 +107,5 @@ def _result(reference: Any) -> Chunk:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None  # what the computation itself has raised
     except ray.exceptions.RayActorError as error:
-        raise RuntimeError(f"a chunk has ended its worker {RETRIES + 1} times: {error}") from error
+        raise RuntimeError(f"a worker died, and so did {RETRIES} in its place: {error}") from error
     return outputs
