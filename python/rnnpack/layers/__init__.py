@@ -7,6 +7,8 @@ from rnnpack.cells import (
     DropoutWrapper,
     GRUCell,
     LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
     ResidualWrapper,
     SimpleRNNCell,
     StackedRNNCells,
@@ -30,13 +32,13 @@ from rnnpack.layers.merging import (
     Subtract,
 )
 from rnnpack.layers.normalization import BatchNormalization, LayerNormalization
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
-from rnnpack.layers.operation import Operation
 from rnnpack.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnpack.layers.reshaping import (
     Cropping1D,
@@ -99,7 +101,9 @@ __all__ = [
     "Multiply",
     "Operation",
     "PReLU",
+    "PeepholeLSTMCell",
     "Permute",
+    "ProjectedLSTMCell",
     "ReLU",
     "RepeatVector",
     "Rescaling",
