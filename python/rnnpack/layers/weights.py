@@ -119,8 +119,9 @@ class WeightOwner:
             initializer = "glorot_uniform" if stored.kind == "f" else "zeros"
         dims = () if shape is None else tuple(int(size) for size in shape)
         autocast = stored.kind == "f" and stored == self._policy.variable_dtype
+        to_come = context.is_to_come(math.prod(dims))
         variable = Variable(
-            initializers.get(initializer)(dims, dtype=stored),
+            np.zeros(dims, stored) if to_come else initializers.get(initializer)(dims, dtype=stored),
             name=f"{self.name}/{name}" if name else self.name,
             dtype=stored,
             trainable=True if trainable is None else bool(trainable),

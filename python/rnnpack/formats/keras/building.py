@@ -6,6 +6,7 @@ from typing import Any
 
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.keras.dialects import keras_2_15
+from rnnpack.layers.context import weights_to_come
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models import Model, Sequential
 
@@ -16,13 +17,15 @@ _ANY = (
 )  # fmt: skip
 
 
-def built(entry: Any, version: str, custom_objects: Any = None) -> Any:
-    """The model or layer of a configuration of any Keras version, without weights of its own.
+def built(entry: Any, version: str, custom_objects: Any, numbers: int, input_shape: Any = None) -> Any:
+    """The model or layer of a configuration of any Keras version, its weights all zero.
 
     Args:
         entry: `{"class_name": ..., "config": ...}`.
         version: the Keras version that wrote it.
         custom_objects: names to the user's classes and functions.
+        numbers: that its weights may have together.
+        input_shape: what to build a layer for; models know it.
 
     Raises:
         FormatError: a class or option that is unknown, which is named.
@@ -30,7 +33,11 @@ def built(entry: Any, version: str, custom_objects: Any = None) -> Any:
     translated = keras_2_15(entry, version)
     known = {"Functional": Model, "Model": Model, "Sequential": Sequential, **(custom_objects or {})}
     try:
-        return deserialize(translated, known)
+        with weights_to_come(numbers):
+            layer = deserialize(translated, known)
+            if input_shape is not None and not layer.built:
+                layer.build(input_shape)
+            return layer
     except FormatError:
         raise
     except _ANY as error:

@@ -10,7 +10,6 @@ import numpy as np
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.keras.building import built
 from rnnpack.formats.keras.weights.assignment import assign, paired
-from rnnpack.layers import RNN, Bidirectional
 
 
 def from_keras(obj: Any, custom_objects: Any = None) -> Any:
@@ -31,10 +30,10 @@ def from_keras(obj: Any, custom_objects: Any = None) -> Any:
         config = obj.get_config()
     except NotImplementedError as error:
         raise FormatError(f"{type(obj).__name__} has no configuration: {error}") from None
-    layer = built({"class_name": type(obj).__name__, "config": config}, _version(obj), custom_objects)
-    arrays = [np.array(variable) for variable in _values(obj)]
-    if arrays and not layer.built:
-        layer.build(_input_shape(obj, layer))
+    arrays = [np.asarray(value) for value in _values(obj)]
+    entry = {"class_name": type(obj).__name__, "config": config}
+    shape = _input_shape(obj) if arrays and "layers" not in config else None
+    layer = built(entry, _version(obj), custom_objects, sum(array.size for array in arrays), shape)
     if arrays:
         assign(paired(layer, arrays))
     return layer
@@ -54,13 +53,13 @@ def _version(obj: Any) -> str:
     return "2.15"
 
 
-def _input_shape(obj: Any, layer: Any) -> Any:
+def _input_shape(obj: Any) -> Any:
     """The shape that the object was built for."""
     stored = obj.get_build_config() if hasattr(obj, "get_build_config") else None
     stored = stored or {"input_shape": getattr(obj, "_build_input_shape", None)}
     shape = stored.get("input_shape") or next(iter(stored.get("shapes_dict", {}).values()), None)
     if shape is None:
         raise FormatError(f"{obj.name}: the input shape is not known")
-    if isinstance(layer, (RNN, Bidirectional)) and isinstance(shape[0], (list, tuple)):
+    if hasattr(obj, "return_state") and isinstance(shape[0], (list, tuple)):
         shape = shape[0]  # the others are of initial states
     return tuple(shape)

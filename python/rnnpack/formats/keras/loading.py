@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from rnnpack.formats.keras.building import built
 from rnnpack.formats.keras.tree import Named, named
 from rnnpack.formats.keras.weights import legacy, numbered
 from rnnpack.formats.keras.weights.assignment import Pair, assign
-from rnnpack.formats.keras.weights.reading import find, text
-from rnnpack.formats.limits import open_zip, read_member
+from rnnpack.formats.keras.weights.reading import count_numbers, find, text
+from rnnpack.formats.limits import MOST_JSON, Archive, data_budget, open_archive, parse_json
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -58,7 +58,14 @@ def _weights_file(path: Path) -> Iterator[Any]:
         with open_hdf5(path) as file:
             yield file
         return
-    with open_zip(path) as archive, read_member(archive, _WEIGHTS) as member, open_hdf5(member) as file:
+    with open_archive(path) as archive, _weights_member(archive) as file:
+        yield file
+
+
+@contextmanager
+def _weights_member(archive: Archive) -> Iterator[Any]:
+    data = archive.read(_WEIGHTS, archive.size(_WEIGHTS))
+    with open_hdf5(io.BytesIO(data), f"{archive.name}: {_WEIGHTS}") as file:
         yield file
 
 
@@ -75,14 +82,12 @@ def _pairs(file: Any, model: Named, by_name: bool) -> list[Pair]:
 
 
 def _from_archive(path: Path, custom_objects: Any) -> Any:
-    with open_zip(path) as archive:
-        with read_member(archive, _CONFIG) as member:
-            entry = _json(member.read(), _CONFIG)
-        with read_member(archive, _METADATA) as member:
-            metadata = _json(member.read(), _METADATA)
-        version = str(metadata.get("keras_version", ""))
-        with read_member(archive, _WEIGHTS) as member, open_hdf5(member) as file:
-            return _filled(entry, version, file, custom_objects)
+    with open_archive(path) as archive:
+        entry = _json(archive.read(_CONFIG, MOST_JSON), _CONFIG)
+        metadata = _json(archive.read(_METADATA, MOST_JSON), _METADATA)
+        with _weights_member(archive) as file:
+            version = str(metadata.get("keras_version", ""))
+            return _filled(entry, version, file, path, custom_objects)
 
 
 def _from_hdf5(path: Path, custom_objects: Any) -> Any:
@@ -90,20 +95,18 @@ def _from_hdf5(path: Path, custom_objects: Any) -> Any:
         if "model_config" not in file.attrs:
             raise FormatError("only weights, no model: build the model and use rnnpack.formats.keras.load_weights")
         entry = _json(text(file.attrs["model_config"]), "model_config")
-        return _filled(entry, legacy.version_of(file), file, custom_objects)
+        return _filled(entry, legacy.version_of(file), file, path, custom_objects)
 
 
-def _filled(entry: Any, version: str, file: Any, custom_objects: Any) -> Any:
-    model = built(entry, version, custom_objects)
+def _filled(entry: Any, version: str, file: Any, path: Path, custom_objects: Any) -> Any:
+    numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size))
+    model = built(entry, version, custom_objects, numbers)
     assign(_pairs(file, named(model, entry), by_name=False))
     return model
 
 
-def _json(data: Any, part: str) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{part}: expected JSON: {error}") from None
+def _json(data: bytes | str, part: str) -> dict[str, Any]:
+    value = parse_json(data, part)
     if not isinstance(value, dict):
         raise FormatError(f"{part}: expected a JSON object, got {type(value).__name__}")
     return value

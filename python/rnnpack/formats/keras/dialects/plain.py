@@ -19,7 +19,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEPTH:
         raise FormatError(f"the configuration is nested more than {_DEPTH} levels deep")
     if isinstance(value, (list, tuple)):
-        return type(value)(plain(item, depth + 1) for item in value)
+        items = [plain(item, depth + 1) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     if not isinstance(value, dict):
         return value
     kind = value.get("class_name")

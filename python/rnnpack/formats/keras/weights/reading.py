@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.formats.errors import FormatError
+from rnnpack.formats.hdf5 import Dataset
 
 
 def text(value: Any) -> str:
@@ -50,3 +52,15 @@ def array(group: Any, path: str) -> NDArray[Any]:
     if dataset is None or not hasattr(dataset, "read"):
         raise FormatError(f"the weight {path!r} is missing")
     return np.asarray(dataset.read())
+
+
+def count_numbers(group: Any) -> int:
+    """How many numbers all datasets in a group hold."""
+    count, pending = 0, [group]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, Dataset):
+            count += math.prod(found.shape)
+        else:
+            pending.extend(found[name] for name in found if name in found)
+    return count
