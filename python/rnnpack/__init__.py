@@ -28,7 +28,7 @@ from rnnpack.layers import (
     StackedRNNCells,
     Stream,
 )
-from rnnpack.models import Model
+from rnnpack.models import Model, Sequential
 from rnnpack.random import set_seed
 from rnnpack.registry import (
     CustomObjectScope,
@@ -59,6 +59,7 @@ __all__ = [
     "Masking",
     "Model",
     "ResidualWrapper",
+    "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
     "StackedRNNCells",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,22 @@ if TYPE_CHECKING:
     from rnnpack.layers.base import Layer
 
 Shape = tuple["int | None", ...]
+_input_numbers = count(1)
 
 
 @dataclass(eq=False)
 class Node:
-    """One recorded layer call: the layer, its arguments, and the flat list of its symbolic outputs."""
+    """One recorded layer call: the layer, its arguments, and the flat list of its symbolic outputs.
+
+    `serial` grows from call to call.
+    """
 
     layer: Layer
     inputs: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     outputs: list[SymbolicArray]
+    serial: int = field(default_factory=count().__next__)
 
 
 class SymbolicArray:
@@ -83,7 +89,7 @@ def Input(
     Args:
         shape: sizes without the batch, None where unknown.
         batch_size: if it is known.
-        name: for messages.
+        name: the input's name in a Model; default "input_1", "input_2", ...
         dtype: default `backend.floatx()`.
         batch_shape: sizes with the batch, instead of `shape`.
         batch_input_shape: the same as `batch_shape`.
@@ -98,7 +104,7 @@ def Input(
     return SymbolicArray(
         [None if dim is None else int(dim) for dim in dims],
         floatx() if dtype is None else dtype,
-        name or "input",
+        name or f"input_{next(_input_numbers)}",
     )
 
 

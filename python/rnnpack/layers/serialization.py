@@ -1,4 +1,4 @@
-"""Layers and cells to and from configurations."""
+"""Layers, cells and models to and from configurations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         ValueError: unknown class.
     """
     # Imported here: every layer module may need this one.
-    from rnnpack import layers
+    from rnnpack import layers, models
 
     known = {name: getattr(layers, name) for name in layers.__all__}
+    known.update(Functional=models.Model, Model=models.Model, Sequential=models.Sequential)
     return deserialize_keras_object(config, known, custom_objects, printable_module_name="layer")
