@@ -10,8 +10,8 @@ from typing import Any
 
 from rnnpack.formats.errors import FormatError
 
-# Asked in this order. Each is a package in this folder with `detect(path, head)`, `load(path, custom_objects)`,
-# `save(model, path)` and `SUFFIXES`, the endings that `save` chooses it by; none is imported before it is asked.
+# Asked in this order. Each is a module of this folder with `detect(path, head)`, `load(path,
+# custom_objects)`, `save(model, path)` and `SUFFIXES`, the endings that `save` goes by; imported when asked.
 FORMATS = ("native", "keras", "pytorch", "onnx")
 
 # As many first bytes of a file as `detect` gets to see.
