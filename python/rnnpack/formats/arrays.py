@@ -23,17 +23,15 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     Raises:
         FormatError: not an array of float32 or float64.
     """
-    found = getattr(value, "dtype", type(value).__name__)
     try:
         for method in ("detach", "cpu"):
             value = getattr(value, method)() if hasattr(value, method) else value
         array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):  # quantised, sparse, meta and bfloat16 tensors
-        array = None
-    if array is None or array.dtype.newbyteorder("=") not in _FLOATS:
-        raise FormatError(
-            f"{name}: must be an array of float32 or float64 (convert others in their framework), got {found}"
-        )
+    except (TypeError, ValueError, RuntimeError) as error:  # bfloat16, quantised, sparse and meta tensors
+        reason = str(error).partition("\n")[0]
+        raise FormatError(f"{name}: cannot be read as an array of float32 or float64: {reason}") from None
+    if array.dtype.newbyteorder("=") not in _FLOATS:
+        raise FormatError(f"{name}: must be of dtype float32 or float64, got {array.dtype}")
     return array
 
 

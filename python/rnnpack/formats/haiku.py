@@ -98,7 +98,7 @@ def _lstm(params: _Params, name: str) -> list[NDArray[Any]]:
 
 
 def _gru(params: _Params, name: str) -> list[NDArray[Any]]:
-    """Gates z, r, a as here, but z is the part of the state replaced, not kept: sigmoid(-x) = 1 - sigmoid(x)."""
+    """Gates z, r, a; z is the part of h replaced, here the part kept: sigmoid(-x) = 1 - sigmoid(x)."""
     weights = [_array(params, name, role) for role in ("w_i", "w_h", "b")]
     units = len(weights[1])
     for array, lead, role in zip(

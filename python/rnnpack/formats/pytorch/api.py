@@ -30,6 +30,8 @@ def from_torch(
       stacked cells. With `proj_size` the cells are `ProjectedLSTMCell`.
     - A bidirectional module becomes a `Bidirectional`, or a `Model` with one for each layer.
     - An `nn.LSTMCell`, `GRUCell` or `RNNCell` becomes an `LSTMCell`, `GRUCell` or `SimpleRNNCell`.
+    - `nn.Linear`, `Embedding`, `LayerNorm`, `Dropout`, `Flatten` and most activations become layers, an
+      `nn.Sequential` of all these a `Model`.
 
     Layers take (batch, time, features) with `batch_first`, else (time, batch, features), and return a list:
     the whole sequence, then the final states in PyTorch's order, layer by layer, forwards before backwards,
@@ -41,8 +43,8 @@ def from_torch(
         prefix: for a state dict with several recurrent modules, which one: what its names begin with.
         batch_first: for a state dict, whether inputs are to be (batch, time, features).
         nonlinearity: for a state dict of an RNN, "tanh" or "relu".
-        input_shape: for an `nn.Sequential` whose first module takes several shapes: that of the inputs, batch
-            included, None where unknown.
+        input_shape: shape of the inputs of an `nn.Sequential`, batch included, None where unknown. By default
+            (batch, features) as the first module tells them, with time where the last module is recurrent.
 
     Returns:
         A layer, a cell or a `Model`, built, with its weights.

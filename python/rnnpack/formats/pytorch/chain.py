@@ -42,9 +42,11 @@ class Chain:
             try:
                 output = layer(output)
             except ValueError as error:
-                raise FormatError(f"{layer.name} does not fit the layer before it: {error}") from None
+                raise FormatError(
+                    f"{layer.name} does not fit inputs of shape {output.shape} (`input_shape` is "
+                    f"{self.input_shape}): {error}"
+                ) from None
             if isinstance(output, list):
                 states += nest.flatten(output[1:])
                 output = output[0]
-        # Whoever calls the model may pass another float dtype; the layers cast to their own.
-        return rnnpack.Model(inputs, [output, *states] if states else output, autocast=False)
+        return rnnpack.Model(inputs, [output, *states] if states else output)

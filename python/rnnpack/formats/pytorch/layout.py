@@ -1,7 +1,7 @@
 """How PyTorch lays out the weights of recurrent layers, and how rnnpack does.
 
 PyTorch's matrices are `(gates * units, inputs)`, one block of rows for each gate, with a bias for the inputs
-and one for the state; the formulas are those on the pages of `torch.nn.LSTM`, `GRU` and `RNN`. Here matrices are
+and one for the state; formulas: the pages of `torch.nn.LSTM`, `GRU` and `RNN`. Here matrices are
 `(inputs, gates * units)`, and only the GRU keeps two biases, because its reset gate applies to the second.
 """
 

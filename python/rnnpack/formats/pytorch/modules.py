@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnpack.formats.arrays import as_array
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.pytorch import recurrent
 from rnnpack.formats.pytorch.chain import Chain
+from rnnpack.formats.pytorch.feedforward import feedforward
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _CELLS = ("LSTMCell", "GRUCell", "RNNCell")
@@ -30,10 +32,14 @@ def load_module(module: Any, input_shape: tuple[int | None, ...] | None) -> Any:
     Raises:
         FormatError: a module that is not supported, which is named.
     """
-    if kind_of(module, "the module") in _CELLS:
-        return _cell(module, kind_of(module, "the module"))
-    chain = _chain(module, type(module).__name__)
-    return Chain(chain.layers, input_shape or chain.input_shape, chain.dtype).as_model()
+    if kind_of(module, "module") in _CELLS:
+        return _cell(module)
+    chain = _chain(module, "module", _dtype(module))
+    if input_shape is None and chain.input_shape is not None:
+        recurrent_last = getattr(chain.layers[-1], "return_sequences", False)
+        missing = 3 - len(chain.input_shape) if recurrent_last and chain.dtype != "int64" else 0
+        input_shape = (*[None] * missing, *chain.input_shape)
+    return Chain(chain.layers, input_shape, chain.dtype).as_model()
 
 
 def kind_of(module: Any, where: str) -> str:
@@ -62,12 +68,34 @@ def kind_of(module: Any, where: str) -> str:
     return base.__name__
 
 
-def _chain(module: Any, where: str) -> Chain:
+def _dtype(module: Any) -> str:
+    """The dtype that a module computes in: that of its first parameter."""
+    first = next(iter(module.parameters()), None)
+    return "float32" if first is None else as_array(first, "module: the first parameter").dtype.name
+
+
+def _chain(module: Any, where: str, dtype: str) -> Chain:
     """The layers of a module."""
     kind = kind_of(module, where)
+    if kind == "Sequential":
+        return _sequential(module, where, dtype)
     if kind in _RECURRENT:
         return _recurrent(module, where)
-    raise FormatError(f"{where}: torch.nn.{kind} is not supported")
+    return feedforward(module, kind, where, dtype)
+
+
+def _sequential(module: Any, where: str, dtype: str) -> Chain:
+    chains = [_chain(inner, f"{where}[{index}]", dtype) for index, inner in enumerate(module)]
+    if not chains:
+        raise FormatError(f"{where}: has no modules")
+    for index, chain in enumerate(chains[:-1]):
+        if getattr(chain.layers[-1], "return_state", False):
+            raise FormatError(
+                f"{where}[{index}]: a recurrent module must be the last of a Sequential: the next one would "
+                "get a tuple, output and states, in PyTorch too"
+            )
+    first = chains[0]
+    return Chain([layer for chain in chains for layer in chain.layers], first.input_shape, first.dtype)
 
 
 def _recurrent(module: Any, where: str) -> Chain:
@@ -84,7 +112,7 @@ def _recurrent(module: Any, where: str) -> Chain:
     return recurrent.chain_of({name: getattr(module, name) for name in names}, f"{where}.", options)
 
 
-def _cell(module: Any, kind: str) -> Any:
+def _cell(module: Any) -> Any:
     roles = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
     options = recurrent.Options(nonlinearity=getattr(module, "nonlinearity", "tanh"))
-    return recurrent.cell_of({role: getattr(module, role) for role in roles}, f"{kind}.", options)
+    return recurrent.cell_of({role: getattr(module, role) for role in roles}, "module.", options)
