@@ -6,10 +6,12 @@ from typing import Any
 
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.keras.dialects import keras_2_15
-from rnnpack.layers.context import weights_to_come
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models import Model, Sequential
+from rnnpack.restoring import restoring
 
+# Bytes of the largest number that a weight may consist of.
+_WIDEST = 8
 # What constructors and calls raise for values that a configuration should not have.
 _ANY = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ArithmeticError,
@@ -33,7 +35,7 @@ def built(entry: Any, version: str, custom_objects: Any, numbers: int, input_sha
     translated = keras_2_15(entry, version)
     known = {"Functional": Model, "Model": Model, "Sequential": Sequential, **(custom_objects or {})}
     try:
-        with weights_to_come(numbers):
+        with restoring(numbers * _WIDEST):
             layer = deserialize(translated, known)
             if input_shape is not None and not layer.built:
                 layer.build(input_shape)
