@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rnnpack.formats.keras.exporting.saving import save
 from rnnpack.formats.keras.live import from_keras
 from rnnpack.formats.keras.loading import load, load_weights
 
-__all__ = ["SUFFIXES", "detect", "from_keras", "load", "load_weights"]
+__all__ = ["SUFFIXES", "detect", "from_keras", "load", "load_weights", "save"]
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 

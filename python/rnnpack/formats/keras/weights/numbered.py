@@ -24,11 +24,19 @@ from rnnpack.variable import Variable
 
 
 class Slot(NamedTuple):
-    """A layer's own variables and the group that holds them (the first of these that a file has)."""
+    """A layer's own variables and the group that holds them.
+
+    Attributes:
+        paths: of the group: the first of these that a file has.
+        layer: the owner.
+        variables: in order.
+        written: the paths that one file for all versions needs.
+    """
 
     paths: tuple[str, ...]
     layer: Any
     variables: list[Variable]
+    written: tuple[str, ...]
 
 
 def is_numbered(file: Any) -> bool:
@@ -84,7 +92,7 @@ def _walk(path: str, named: Named, file: Any, seen: set[int]) -> Iterator[Slot]:
     if named.inner is None:
         yield from _layer_slots(path, named.layer, seen)
         return
-    yield Slot((path,), named.layer, _own(named.layer))
+    yield Slot((path,), named.layer, _own(named.layer), (path,))
     folder = _joined(path, "layers")
     if file is not None and find(file, folder) is None:
         older = folder.replace("layers", "_layer_checkpoint_dependencies")
@@ -115,7 +123,7 @@ def _layer_slots(path: str, layer: WeightOwner, seen: set[int]) -> Iterator[Slot
         return
     # A CuDNN layer has no cell: what is the cell's here is its own.
     paths = (path, path.removesuffix("/cell")) if isinstance(layer, (LSTMCell, GRUCell)) else (path,)
-    yield Slot(paths, layer, _own(layer))
+    yield Slot(paths, layer, _own(layer), (path,))
     for name, value in sorted(vars(layer).items()):
         if isinstance(value, WeightOwner):
             yield from _once(_joined(path, name), value, seen)
@@ -143,7 +151,7 @@ def _attention_slots(path: str, layer: Any) -> Iterator[Slot]:
     each = 2 if layer.use_bias else 1
     for index, part in enumerate(("query", "key", "value", "output")):
         paths = tuple(_joined(path, f"{prefix}{part}_dense") for prefix in ("", "_"))
-        yield Slot(paths, layer, variables[index * each : (index + 1) * each])
+        yield Slot(paths, layer, variables[index * each : (index + 1) * each], paths)
 
 
 def _joined(path: str, name: str) -> str:
