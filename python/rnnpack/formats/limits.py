@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rnnpack.formats.errors import FormatError
+from rnnpack.restoring import restoring
 
 # JSON of configurations and of tables of contents.
 MOST_JSON = 1 << 24
@@ -92,6 +93,29 @@ def checked_size(shape: Sequence[Any], itemsize: int, available: int, part: str)
             f"{part}: an array of shape {tuple(shape)} has {size} bytes, but there are {available}"
         )
     return size
+
+
+@contextmanager
+def restored_model(part: str, weight_bytes: int) -> Iterator[None]:
+    """A block that makes layers from a configuration that a file holds, and fails with FormatError alone.
+
+    Initializers do not run in it; weights are zeros until they are set.
+
+    Args:
+        part: the file and part, for messages.
+        weight_bytes: what the layers' weights can take, all together: as much as the file has for them.
+
+    Raises:
+        FormatError: for whatever constructors, those of custom layers too, raise.
+    """
+    try:
+        with restoring(weight_bytes):
+            yield
+    except FormatError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FormatError(f"{part}: {reason[:500]}") from error
 
 
 @contextmanager

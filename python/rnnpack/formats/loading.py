@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnpack.formats.errors import FormatError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Asked in this order. Each is a module of this folder with `detect(path, head)`, `load(path,
 # custom_objects)`, `save(model, path)` and `SUFFIXES`, the endings that `save` goes by; imported when asked.
@@ -35,7 +37,7 @@ def load(path: str | os.PathLike[str], format: str | None = None, custom_objects
         OSError: the file cannot be read.
     """
     chosen = detect(path) if format is None else _checked(format)
-    return _module(chosen).load(Path(path), custom_objects)
+    return _module(chosen).load(_path(path), custom_objects)
 
 
 def save(model: Any, path: str | os.PathLike[str], format: str | None = None) -> None:
@@ -49,7 +51,37 @@ def save(model: Any, path: str | os.PathLike[str], format: str | None = None) ->
     Raises:
         FormatError: the ending is of no format, or the format cannot hold this model; nothing is written.
     """
-    _module(_by_suffix(Path(path)) if format is None else _checked(format)).save(model, Path(path))
+    _module(_by_suffix(_path(path)) if format is None else _checked(format)).save(model, _path(path))
+
+
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Sets the weights of a built model or layer from a file of a model like it.
+
+    Args:
+        model: has the layers whose weights the file holds.
+        path: a file of rnnpack (.safetensors) or Keras (.h5, .weights.h5, .keras).
+
+    Raises:
+        FormatError: the file is neither, damaged, or its weights are not those of the model, which keeps the
+            weights it had.
+        OSError: the file cannot be read.
+    """
+    chosen = detect(path)
+    if chosen not in ("native", "keras"):
+        raise FormatError(
+            f"{os.fspath(path)}: weights can be read from rnnpack and Keras files, not {chosen}"
+        )
+    _module(chosen).load_weights(model, _path(path))
+
+
+def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes the weights of a built model or layer, without its configuration, as a .safetensors file.
+
+    Raises:
+        FormatError: it is not built; nothing is written.
+        OSError: the file cannot be written.
+    """
+    _module("native").save_weights(model, _path(path))
 
 
 def detect(path: str | os.PathLike[str]) -> str:
@@ -59,14 +91,13 @@ def detect(path: str | os.PathLike[str]) -> str:
         FormatError: none of them.
         OSError: the file cannot be read.
     """
-    path = Path(path)
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         head = file.read(HEAD)
     for name in FORMATS:
-        if _module(name).detect(path, head):
+        if _module(name).detect(_path(path), head):
             return name
     raise FormatError(
-        f"{path}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, PyTorch .pt or "
+        f"{os.fspath(path)}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, PyTorch .pt or "
         f".safetensors, or ONNX, got {head[:8]!r}..."
     )
 
@@ -83,6 +114,12 @@ def _by_suffix(path: Path) -> str:
             return name
     endings = ", ".join(suffix for name in FORMATS for suffix in _module(name).SUFFIXES)
     raise FormatError(f"{path}: the ending is of no format: expected one of {endings}")
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    from pathlib import Path  # takes as long to import as half of rnnpack
+
+    return Path(path)
 
 
 def _module(name: str) -> ModuleType:
