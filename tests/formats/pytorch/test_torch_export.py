@@ -131,7 +131,7 @@ def test_layers_after_a_last_output_are_refused() -> None:
     inputs = rnnpack.Input((None, 3))
     last = LSTM(3)(inputs)
     model = rnnpack.Model(inputs, GRU(2)(rnnpack.layers.RepeatVector(4)(last)))
-    with pytest.raises(FormatError, match="hold no RepeatVector|must return sequences"):
+    with pytest.raises(FormatError, match=r"hold no RepeatVector|must return sequences"):
         export(model)
 
 

@@ -106,13 +106,13 @@ class Unreadable:
 
 def test_tensors_that_are_no_arrays() -> None:
     with pytest.raises(
-        FormatError, match="weight_ih_l0: cannot be read .*: Got unsupported ScalarType BFloat16$"
+        FormatError, match=r"weight_ih_l0: cannot be read .*: Got unsupported ScalarType BFloat16$"
     ):
         from_torch({**LSTM, "weight_ih_l0": Unreadable()})
 
 
 def test_only_modules_and_state_dicts() -> None:
-    with pytest.raises(TypeError, match="`obj` must be a torch.nn.Module or a state dict, got ndarray"):
+    with pytest.raises(TypeError, match=r"`obj` must be a torch\.nn\.Module or a state dict, got ndarray"):
         from_torch(np.zeros(3))
 
 

@@ -44,8 +44,8 @@ def is_archive(path: Path, head: bytes) -> bool:
 def read_archive(path: Path) -> Mapping[str, Any]:
     """The state dict in a file.
 
-    Nothing in the file is executed: after a check of the archive and of the names in its pickle, torch is asked
-    for tensors, numbers and dicts of them only.
+    Nothing in the file is executed: after a check of the archive and of the names in its pickle, torch is
+    asked for tensors, numbers and dicts of them only.
 
     Raises:
         FormatError: not such a file, damaged, TorchScript, or it holds other objects than tensors in dicts.
@@ -108,7 +108,7 @@ def _check(content: bytes, name: str) -> None:
         (folder,) = folders
         if f"{folder}/constants.pkl" in members or any(one.startswith(f"{folder}/code/") for one in members):
             raise FormatError(
-                f"{name}: TorchScript: save the state_dict() of the module it was made from, or export it to ONNX"
+                f"{name}: TorchScript: save the state_dict() of the module that it was, or export to ONNX"
             )
         # torch stores without compression, so that what is read is never larger than the file.
         declared = sum(archive.size(member) for member in members)
@@ -130,6 +130,6 @@ def _check_names(pickled: bytes, part: str) -> None:
     for one in named:
         if not _ALLOWED.fullmatch(one):
             raise FormatError(
-                f"{part}: expected dicts of tensors and numbers, got {one[:100]!r} (of a whole module?): save "
-                "its state_dict()"
+                f"{part}: expected dicts of tensors and numbers, got {one[:100]!r} (of a whole module?): "
+                "save its state_dict()"
             )

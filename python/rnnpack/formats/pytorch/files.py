@@ -52,11 +52,11 @@ def load(
     """
     with path.open("rb") as file:
         head = file.read(9)
-    noted: Mapping[str, str] = {}
+    state_dict: Mapping[str, Any]
     if _is_safetensors(head):
         state_dict, noted = read_safetensors(path)
     else:
-        state_dict = archive.read_archive(path)
+        state_dict, noted = archive.read_archive(path), {}
     if batch_first is None:
         batch_first = noted.get("batch_first") == "true"
     if nonlinearity is None:
