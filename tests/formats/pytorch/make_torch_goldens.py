@@ -59,7 +59,7 @@ def main() -> None:
             options[full] = {key: value for key, value in case.items() if key != "dropout"}
             arrays |= {f"{full}/{key}": array for key, array in record(dtype=dtype, **case).items()}
     np.savez_compressed(GOLDENS, options=json.dumps(options), **arrays)
-    torch.save({"lstm." + name: value for name, value in torch.nn.LSTM(2, 1).state_dict().items()}, SAVED)
+    torch.save({"lstm." + name: value for name, value in torch.nn.LSTM(2, 2).state_dict().items()}, SAVED)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_cells_take_the_weights_of_layers(kind: str, bias: bool) -> None:
         from_torch(stand_in(f"{kind}Cell", bias=bias, nonlinearity="tanh", **weights)),
     ]
     layer = from_torch({f"{name}_l0": array for name, array in weights.items()})
-    y, *states = layer(case["x"])
+    _, *states = layer(case["x"])
     for cell in cells:
         h = [np.zeros_like(state) for state in states]
         for inputs in case["x"]:

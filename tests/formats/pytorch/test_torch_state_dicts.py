@@ -34,7 +34,9 @@ def test_several_modules_need_a_prefix() -> None:
         np.testing.assert_array_equal(
             from_torch(state_dict, prefix=prefix).get_weights()[0], LSTM["weight_ih_l0"].T
         )
-    with pytest.raises(FormatError, match=r"no recurrent module has the prefix 'other': expected one of 'enc"):
+    with pytest.raises(
+        FormatError, match=r"no recurrent module has the prefix 'other': expected one of 'enc"
+    ):
         from_torch(state_dict, prefix="other")
 
 
@@ -103,12 +105,14 @@ class Unreadable:
 
 
 def test_tensors_that_are_no_arrays() -> None:
-    with pytest.raises(FormatError, match="weight_ih_l0: cannot be read .*: Got unsupported ScalarType BFloat16$"):
+    with pytest.raises(
+        FormatError, match=r"weight_ih_l0: cannot be read .*: Got unsupported ScalarType BFloat16$"
+    ):
         from_torch({**LSTM, "weight_ih_l0": Unreadable()})
 
 
 def test_only_modules_and_state_dicts() -> None:
-    with pytest.raises(TypeError, match="`obj` must be a torch.nn.Module or a state dict, got ndarray"):
+    with pytest.raises(TypeError, match=r"`obj` must be a torch\.nn\.Module or a state dict, got ndarray"):
         from_torch(np.zeros(3))
 
 
@@ -142,7 +146,9 @@ def test_modules_with_a_forward_of_their_own() -> None:
 
 def test_a_models_own_modules_are_named() -> None:
     module = Module(named_children=lambda: [("rnn", None), ("head", None)])
-    with pytest.raises(FormatError, match="Module cannot be converted as a whole: convert its children rnn, head"):
+    with pytest.raises(
+        FormatError, match="Module cannot be converted as a whole: convert its children rnn, head"
+    ):
         from_torch(module)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the PyTorch format share: cases, states in both frameworks' forms, tolerances, stand-ins."""
+"""What the tests of PyTorch's formats share: recorded cases, states in both forms, tolerances, stand-ins."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def initial_state(layer: Any, h0: Any, c0: Any = None) -> Any:
 def compare(result: list[Any], y: Any, hn: Any, cn: Any, terms: int) -> float:
     """Asserts that a layer's result is PyTorch's; the largest difference.
 
-    Both sum `terms` products in an order of their own: each sum is off by at most terms * eps times the sum of
-    its products' sizes, which is at most about the largest output or 4 here; the steps, at most 9 in 3 layers,
-    add such errors up and gates do not enlarge them.
+    Both sum `terms` products in an order of their own: each sum is off by at most terms * eps times the sum
+    of its products' sizes, which is at most about the largest output or 4 here; the steps, at most 9 in 3
+    layers, add such errors up and gates do not enlarge them.
     """
     expected = [y, *flat_states(hn, cn)]
     found = [result[0], *nest.flatten(list(result[1:]))]

@@ -110,12 +110,15 @@ def _kind(cell: Any) -> str:
     if name not in _KINDS or type(cell) is not getattr(rnnpack, name, None):
         raise FormatError(f"{cell.name}: PyTorch's recurrent modules hold no {name}")
     kind = _KINDS[name]
-    activation = activations.serialize(cell.activation)
-    if activation not in (("tanh", "relu") if kind == "RNN" else ("tanh",)):
-        raise FormatError(f"{cell.name}: PyTorch's {kind} has no activation={activation!r}")
-    if kind != "RNN" and activations.serialize(cell.recurrent_activation) != "sigmoid":
-        found = activations.serialize(cell.recurrent_activation)
-        raise FormatError(f"{cell.name}: PyTorch's {kind} has no recurrent_activation={found!r}")
+    known = {
+        "activation": (activations.tanh, *((activations.relu,) if kind == "RNN" else ())),
+        "recurrent_activation": (activations.sigmoid,),
+    }
+    for argument, functions in known.items():
+        found = getattr(cell, argument, functions[0])
+        if found not in functions:
+            found = getattr(found, "__name__", found)
+            raise FormatError(f"{cell.name}: PyTorch's {kind} has no {argument}={found!r}")
     if kind == "GRU" and not cell.reset_after:
         raise FormatError(f"{cell.name}: PyTorch's GRU has no reset_after=False")
     if cell.dtype not in ("float32", "float64"):
@@ -124,7 +127,7 @@ def _kind(cell: Any) -> str:
 
 
 def _nonlinearity(cell: Any) -> str:
-    return str(activations.serialize(cell.activation))
+    return "relu" if cell.activation is activations.relu else "tanh"
 
 
 def _description(cell: Any) -> str:

@@ -17,12 +17,12 @@ SUFFIXES = (".pt", ".pth")
 
 def detect(path: Path, head: bytes) -> bool:
     """Whether a file is one of `torch.save`, or a .safetensors file (rnnpack's own are found before)."""
-    return archive.is_archive(path, head) or is_safetensors(head)
+    return archive.is_archive(path, head) or _is_safetensors(head)
 
 
-def is_safetensors(head: bytes) -> bool:
-    """Whether a file begins as safetensors do: the header's length in 8 bytes, then a JSON object."""
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32
+def _is_safetensors(head: bytes) -> bool:
+    """Whether a file begins as safetensors do: the table's length in 8 bytes, then a JSON object."""
+    return head[8:9] == b"{" and 0 < int.from_bytes(head[:8], "little") < 1 << 32
 
 
 def load(
@@ -52,11 +52,11 @@ def load(
     """
     with path.open("rb") as file:
         head = file.read(9)
-    noted: Mapping[str, str] = {}
-    if is_safetensors(head):
+    state_dict: Mapping[str, Any]
+    if _is_safetensors(head):
         state_dict, noted = read_safetensors(path)
     else:
-        state_dict = archive.read_archive(path)
+        state_dict, noted = archive.read_archive(path), {}
     if batch_first is None:
         batch_first = noted.get("batch_first") == "true"
     if nonlinearity is None:
