@@ -26,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: help was asked for, or the usage is wrong.
     """
-    from rnnpack.cli.parser import parsed
-
     try:
+        from rnnpack.cli.parser import parsed
+
         options = parsed(arguments)
         options.command(options)
         sys.stdout.flush()

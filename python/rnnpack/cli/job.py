@@ -35,7 +35,7 @@ class Job:
         rows: written so far.
         computed_rows: of these, computed by this job.
         computed_bytes: of the input that it read.
-        resumable: whether another job can go on with what this one leaves.
+        resumable: after an error, whether another job can go on with what this one leaves.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Job:
         self._names = computation.used(source.columns)
         self.rows = 0 if position is None else position.state.rows
         self.computed_rows = self.computed_bytes = 0
-        self.resumable = position is not None
+        self.resumable = False
 
     def run(self, bar: Progress) -> None:
         """Computes all rows that are left and completes the output.
