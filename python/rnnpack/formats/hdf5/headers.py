@@ -59,9 +59,9 @@ def read_superblock(source: Source) -> int:
     cursor.skip(1 if version >= 2 else 9 if version == 0 else 13)
     base = cursor.address()
     cursor.skip(source.offset_size)  # free space, or the superblock extension
-    end = cursor.address()
-    if base + end > source.size:
-        raise cursor.error(f"the file has {source.size} of its {base + end} bytes: it is truncated")
+    end = cursor.address()  # the one address that does not count from the base
+    if end > source.size:
+        raise cursor.error(f"the file has {source.size} of its {end} bytes: it is truncated")
     if version < 2:
         cursor.skip(2 * source.offset_size)  # driver information, name of the root
     source.base = base

@@ -6,11 +6,10 @@ import threading
 from typing import BinaryIO
 
 from rnnpack.formats.errors import FormatError
+from rnnpack.formats.limits import data_budget
 
-# What one open file may cost. Structures are read about once each; a file whose structures lead to more than
-# this goes round in circles. Compressed arrays of trained numbers never shrink a hundredfold.
+# Bytes of structures that one open file may lead to: each is read about once; more means circles.
 _STRUCTURE_BASE, _STRUCTURE_FACTOR = 1 << 20, 16
-_DATA_BASE, _DATA_FACTOR = 1 << 26, 128
 
 # Every read costs at least so many bytes of the budget, as it costs time.
 _LEAST = 64
@@ -33,7 +32,7 @@ class Source:
         self.offset_size = 8
         self.length_size = 8
         self._structures_left = _STRUCTURE_BASE + _STRUCTURE_FACTOR * self.size
-        self._data_left = _DATA_BASE + _DATA_FACTOR * self.size
+        self._data_left = data_budget(self.size)
 
     def error(self, part: str, problem: str) -> FormatError:
         """The exception for a problem of a part of this file."""
