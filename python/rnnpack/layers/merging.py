@@ -92,7 +92,8 @@ class Merge(Layer):
             return None
         shapes: list[_Shape] = [tuple(one.shape) for one in masks]
         if symbolic.any_symbolic(masks):
-            return symbolic.SymbolicArray(functools.reduce(self._broadcast, shapes), np.bool_)
+            joined: _Shape = functools.reduce(self._broadcast, shapes)
+            return symbolic.SymbolicArray(joined, np.bool_)
         if len(set(shapes)) > 1:
             raise ValueError(f'Layer "{self.name}" needs masks of one shape, got shapes {shapes}')
         return np.logical_and.reduce([np.asarray(one, np.bool_) for one in masks])
