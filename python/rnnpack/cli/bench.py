@@ -117,7 +117,7 @@ def _random(
     Raises:
         ValueError: a size other than that of time is open.
     """
-    shape = list(one.shape or ())
+    shape = list(one.shape)
     if shape and shape[0] is None:
         shape[0] = timesteps
     if None in shape:
