@@ -6,13 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rnnpack.datafiles.columns import Chunk, Column, Rows, checked_chunk, columns_of, concatenated
-from rnnpack.datafiles.fitting import fitted, inputs_of
+from rnnpack.datafiles.columns import Chunk, Column, Rows, checked_chunk, columns_of
+from rnnpack.datafiles.fitting import as_model, fitted, inputs_of
 from rnnpack.engine import nest
-from rnnpack.models import Model
-from rnnpack.symbolic import Input
 
 
 class Computation:
@@ -23,8 +20,7 @@ class Computation:
     names differ but there are as many columns as inputs, columns in their order. A row whose numbers have
     another shape but fit (24 numbers for 24 timesteps of one feature) gets the input's shape.
 
-    Rows of different lengths run together with those of the same length: nothing is padded, so each row gets
-    what it would get alone. Instances can be pickled, and are not changed by computing.
+    Rows of different lengths get what each would get alone, see `Model.predict`. Instances can be pickled.
 
     Args:
         model: a model or a layer, built, not stateful.
@@ -33,11 +29,13 @@ class Computation:
         output_columns: names for the outputs; None: the model's own.
 
     Attributes:
-        inputs: what the model takes.
+        model: the model; a layer is wrapped in one.
+        inputs: what it takes.
         batch_size: rows that run together.
 
     Raises:
-        ValueError: the model is stateful or takes nested inputs, or `batch_size` is not positive.
+        ValueError: the model is stateful, has its rows on another axis than the first or does not know its
+            inputs, or `batch_size` is not positive.
     """
 
     def __init__(
@@ -60,9 +58,9 @@ class Computation:
                 raise ValueError(
                     f"Layer {layer.name} has time_major=True: its first axis is not that of rows"
                 )
-        self.model = model
+        self.model = as_model(model)
         self.batch_size = batch_size
-        self.inputs = inputs_of(model)
+        self.inputs = inputs_of(self.model)
         self.columns = None if columns is None else list(columns)
         self.output_columns = None if output_columns is None else list(output_columns)
         for names in (self.columns, self.output_columns):
@@ -98,21 +96,22 @@ class Computation:
         """
         used = self.used(columns_of(columns))
         chunk = {name: columns[name] for name in used}
-        rows = checked_chunk(chunk, columns_of(chunk))
+        checked_chunk(chunk, columns_of(chunk))
         groups = self._groups(columns_of(chunk))
         arrays = [
             fitted(_together([chunk[name] for name in group]), group, one)
             for group, one in zip(groups, self.inputs, strict=True)
         ]
-        if any(isinstance(array, tuple) for array in arrays):
-            return self._compute_ragged(arrays, rows)
-        batches = [
-            self._outputs(
-                [array[at : at + self.batch_size] for array in arrays if not isinstance(array, tuple)]
-            )
-            for at in range(0, max(rows, 1), self.batch_size)
-        ]
-        return concatenated(batches)
+        results = self.model.predict(
+            nest.pack_sequence_as(self.model.input, [_as_rows(array) for array in arrays]),
+            batch_size=self.batch_size,
+            verbose=0,
+        )
+        flat = list(_leaves(self.model.output, results))
+        names = self.output_columns or self.model.output_names
+        if len(names) != len(flat):
+            raise ValueError(f"the model has {len(flat)} outputs, got {len(names)} names: {', '.join(names)}")
+        return {name: _from_rows(one) for name, one in zip(names, flat, strict=True)}
 
     def _groups(self, columns: list[Column]) -> list[list[str]]:
         """For each input, the names of the columns it is made of."""
@@ -129,57 +128,6 @@ class Computation:
             f"{', '.join(map(str, self.inputs))}: name the columns to use"
         )
 
-    def _outputs(self, arrays: list[NDArray[Any]]) -> Chunk:
-        """One batch through the model."""
-        inputs = arrays[0]
-        if isinstance(self.model, Model):
-            inputs = nest.pack_sequence_as(self.model.input, arrays)
-        results = self.model(inputs, training=False)
-        flat = [np.asarray(result) for result in nest.flatten(results)]
-        names = self.output_columns or output_names(self.model, len(flat))
-        if len(names) != len(flat):
-            raise ValueError(f"the model has {len(flat)} outputs, got {len(names)} names: {', '.join(names)}")
-        rows = len(arrays[0])
-        for name, array in zip(names, flat, strict=True):
-            if array.ndim == 0 or len(array) != rows:
-                raise ValueError(f"output {name!r} has shape {array.shape}, expected {rows} rows")
-        return dict(zip(names, flat, strict=True))
-
-    def _compute_ragged(self, arrays: list[Rows], rows: int) -> Chunk:
-        """Rows of the same lengths run together, and come back to their places."""
-        lengths = np.array([array[1] for array in arrays if isinstance(array, tuple)]).reshape(-1, rows)
-        if lengths.size and lengths.min() == 0:
-            raise ValueError(
-                f"row {int(np.argmax((lengths == 0).any(axis=0)))} of the chunk has no timesteps"
-            )
-        order = np.lexsort(lengths)
-        batches = list(_batches(order, lengths, self.batch_size))
-        outputs = [self._outputs([_picked(array, batch) for array in arrays]) for batch in batches]
-        place = np.empty(rows, np.int64)
-        place[order] = np.arange(rows)
-        sequences = self._sequence_outputs(arrays)
-        return {
-            name: _placed([one[name] for one in outputs], place, sequence)
-            for (name, sequence) in zip(outputs[0], sequences, strict=True)
-        }
-
-    def _sequence_outputs(self, arrays: list[Rows]) -> list[bool]:
-        """For each output, whether it has as many timesteps as a row has."""
-        symbols = self.model.outputs if isinstance(self.model, Model) else self._traced(arrays)
-        return [len(symbol.shape) > 1 and symbol.shape[1] is None for symbol in symbols]
-
-    def _traced(self, arrays: list[Rows]) -> list[Any]:
-        """Symbolic outputs of a layer."""
-        first = next(array[0] for array in arrays if isinstance(array, tuple))
-        return nest.flatten(self.model(Input((None, *first.shape[1:]))))
-
-
-def output_names(model: Any, count: int) -> list[str]:
-    """Names for a model's outputs: its own, or "output" and "output_0", "output_1", ..."""
-    if isinstance(model, Model):
-        return model.output_names
-    return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
-
 
 def _together(parts: list[Rows]) -> Rows:
     """A column, or several columns of single numbers as one."""
@@ -188,35 +136,22 @@ def _together(parts: list[Rows]) -> Rows:
     )
 
 
-def _batches(order: NDArray[Any], lengths: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-    """Rows in this order, cut where lengths change and into batches."""
-    sorted_lengths = lengths[:, order]
-    changes = np.flatnonzero((sorted_lengths[:, 1:] != sorted_lengths[:, :-1]).any(axis=0)) + 1
-    for group in np.split(order, changes):
-        for at in range(0, len(group), size):
-            yield group[at : at + size]
+def _as_rows(rows: Rows) -> Any:
+    """An input as `Model.predict` takes it: an array, or a list of rows."""
+    return np.split(rows[0], np.cumsum(rows[1])[:-1]) if isinstance(rows, tuple) else rows
 
 
-def _picked(rows: Rows, picked: NDArray[Any]) -> NDArray[Any]:
-    """Some rows, which have one length."""
-    if not isinstance(rows, tuple):
-        return rows.take(picked, 0)
-    values, lengths = rows
-    ends = np.cumsum(lengths)
-    steps: NDArray[np.int64] = (ends - lengths)[picked, None] + np.arange(
-        lengths[picked[0]] if len(picked) else 0
-    )
-    return values.take(steps, 0)
+def _from_rows(output: Any) -> Rows:
+    """An output of `Model.predict` as a column."""
+    if not isinstance(output, list):
+        return np.asarray(output)
+    return np.concatenate(output), np.array([len(row) for row in output], np.int64)
 
 
-def _placed(parts: list[Rows], place: NDArray[Any], sequence: bool) -> Rows:
-    """The batches' rows in the order of the chunk; sequences as rows of different lengths."""
-    arrays = [part for part in parts if not isinstance(part, tuple)]
-    if not sequence:
-        return np.concatenate(arrays).take(place, 0)
-    lengths = np.concatenate([np.full(len(array), array.shape[1]) for array in arrays])
-    values = np.concatenate([array.reshape(-1, *array.shape[2:]) for array in arrays])
-    begins = np.cumsum(lengths) - lengths
-    lengths, begins = lengths[place], begins[place]
-    steps = np.repeat(begins - (np.cumsum(lengths) - lengths), lengths) + np.arange(len(values))
-    return values.take(steps, 0), lengths
+def _leaves(structure: Any, results: Any) -> Iterator[Any]:
+    """The results in the places of the structure's leaves; lists of rows are not taken apart."""
+    if not nest.is_nested(structure):
+        yield results
+        return
+    for part, result in zip(nest.children(structure), nest.children(results), strict=True):
+        yield from _leaves(part, result)

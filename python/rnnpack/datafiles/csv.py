@@ -23,6 +23,8 @@ from rnnpack.datafiles.source import RowSource
 
 _INDEXED = re.compile(r"(.+)\[(\d{1,9}(?:,\d{1,9})*)\]", re.DOTALL)
 _LONGEST_LINE = 1 << 24
+# Lines that are text at once.
+_BLOCK = 1024
 
 
 class CsvSource(RowSource):
@@ -98,34 +100,43 @@ class CsvSource(RowSource):
             records = self._records(file)
             for _ in itertools.islice(records, start + self._named):
                 pass
-            row = start
-            while lines := list(itertools.islice(records, size)):
-                numbers = self._numbers(lines, width, wanted, row)
-                row += len(lines)
+            while len(numbers := self._numbers(records, size, width, wanted, start)):
+                start += len(numbers)
                 chunk: Chunk = {}
                 at = 0
                 for column in selected:
                     count = len(self._places[column.name][1])
-                    chunk[column.name] = numbers[:, at : at + count].reshape(len(lines), *column.shape)
+                    chunk[column.name] = numbers[:, at : at + count].reshape(len(numbers), *column.shape)
                     at += count
                 yield chunk
 
     def close(self) -> None:
         """There is nothing to close: each reading opens the file."""
 
-    def _numbers(self, lines: list[list[str]], width: int, wanted: list[int], row: int) -> NDArray[Any]:
-        out = np.empty((len(lines), len(wanted)))
-        for index, (line, numbers) in enumerate(zip(lines, out, strict=True)):
-            if len(line) != width:
-                raise self._refuse(f"row {row + index}: expected {width} fields, got {len(line)}")
-            try:
-                numbers[:] = [float(line[place]) for place in wanted]
-            except ValueError:
-                place = next(place for place in wanted if not _is_number(line[place]))
-                raise self._refuse(
-                    f"row {row + index}, field {place + 1}: expected a number, got {line[place]!r:.60}"
-                ) from None
-        return out
+    def _numbers(
+        self, records: Iterator[list[str]], size: int, width: int, wanted: list[int], row: int
+    ) -> NDArray[Any]:
+        """The wanted fields of the next records, at most `size`."""
+        blocks = [np.empty((0, len(wanted)))]
+        left = size
+        while lines := list(itertools.islice(records, min(left, _BLOCK))):
+            blocks.append(np.empty((len(lines), len(wanted))))
+            for line, numbers in zip(lines, blocks[-1], strict=True):
+                numbers[:] = self._fields(line, width, wanted, row)
+                row += 1
+            left -= len(lines)
+        return np.concatenate(blocks)
+
+    def _fields(self, line: list[str], width: int, wanted: list[int], row: int) -> list[float]:
+        if len(line) != width:
+            raise self._refuse(f"row {row}: expected {width} fields, got {len(line)}")
+        try:
+            return [float(line[place]) for place in wanted]
+        except ValueError:
+            place = next(place for place in wanted if not _is_number(line[place]))
+            raise self._refuse(
+                f"row {row}, field {place + 1}: expected a number, got {line[place]!r:.60}"
+            ) from None
 
 
 def _is_number(field: str) -> bool:
@@ -155,8 +166,10 @@ class CsvSink(RowSink):
             partial.write(_encoded([names]))
 
     def _write(self, chunk: Chunk, partial: PartialFile) -> None:
-        texts = [_digits(rows) for rows in chunk.values() if not isinstance(rows, tuple)]
-        partial.write(_encoded(np.concatenate(texts, axis=1).tolist()))
+        columns = [rows for rows in chunk.values() if not isinstance(rows, tuple)]
+        for at in range(0, len(columns[0]), _BLOCK):
+            texts = [_digits(rows[at : at + _BLOCK]) for rows in columns]
+            partial.write(_encoded(np.concatenate(texts, axis=1).tolist()))
 
     def _complete(self, partial: PartialFile) -> None:
         pass
@@ -171,7 +184,7 @@ def _field_names(column: Column) -> list[str]:
 def _digits(rows: NDArray[Any]) -> NDArray[Any]:
     """The rows' numbers as text, a line for each row."""
     numbers = rows.astype(np.uint8) if rows.dtype.kind == "b" else rows
-    return numbers.reshape(len(rows), -1 if len(rows) else 1).astype(str)
+    return numbers.reshape(len(rows), -1).astype(str)
 
 
 def _encoded(records: list[list[str]]) -> bytes:

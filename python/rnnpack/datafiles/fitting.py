@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnnpack.datafiles.columns import Rows
 from rnnpack.engine import nest
 from rnnpack.models import Model
+from rnnpack.symbolic import Input
 
 Shape = tuple["int | None", ...]
 
@@ -23,31 +24,41 @@ class ModelInput:
     Attributes:
         name: as the model calls it.
         dtype: that its arrays are cast to.
-        shape: of one row, None where any size will do; None if the model does not say.
+        shape: of one row, None where any size will do.
     """
 
     name: str
     dtype: np.dtype[Any]
-    shape: Shape | None
+    shape: Shape
 
     def __str__(self) -> str:
         """Name and shape."""
-        if self.shape is None:
-            return self.name
         return f"{self.name}({', '.join('any' if size is None else str(size) for size in self.shape)})"
 
 
-def inputs_of(model: Any) -> list[ModelInput]:
-    """What a model, or a layer with one input, takes.
+def as_model(model: Any) -> Model:
+    """A model as it is; a layer as a model of this layer alone.
 
     Raises:
-        ValueError: the model does not know its inputs yet.
+        ValueError: the layer does not say what it takes.
     """
     if isinstance(model, Model):
-        return [ModelInput(symbol.name, symbol.dtype, tuple(symbol.shape[1:])) for symbol in model.inputs]
+        return model
     specs = nest.flatten(model.input_spec)
-    shape = None if len(specs) != 1 else _shape_of(specs[0])
-    return [ModelInput("inputs", np.dtype(model.compute_dtype), shape)]
+    shape = _shape_of(specs[0]) if len(specs) == 1 else None
+    if shape is None:
+        raise ValueError(f"Layer {model.name} does not say the shape of its inputs")
+    inputs = Input(shape, dtype=model.compute_dtype)
+    return Model(inputs, model(inputs), name=model.name)
+
+
+def inputs_of(model: Model) -> list[ModelInput]:
+    """What a model takes.
+
+    Raises:
+        ValueError: it does not know its inputs yet.
+    """
+    return [ModelInput(symbol.name, symbol.dtype, tuple(symbol.shape[1:])) for symbol in model.inputs]
 
 
 def _shape_of(spec: Any) -> Shape | None:
@@ -69,8 +80,6 @@ def fitted(rows: Rows, group: list[str], one: ModelInput) -> Rows:
     label = group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}"
     if isinstance(rows, tuple):
         values, lengths = _cast(rows[0], label, one), np.asarray(rows[1], np.int64)
-        if one.shape is None:
-            return values, lengths
         if values.ndim == 1 and len(one.shape) > 1 and None not in one.shape[1:]:
             size = math.prod(one.shape[1:])  # type: ignore[arg-type]
             if size == 0 or np.any(lengths % size):
@@ -88,7 +97,7 @@ def fitted(rows: Rows, group: list[str], one: ModelInput) -> Rows:
             raise ValueError(f"column {label!r} has rows of different lengths, the model takes {one}")
         return values.reshape(len(lengths), one.shape[0], *values.shape[1:])
     array = _cast(rows, label, one)
-    if one.shape is None or _fits(array.shape[1:], one.shape):
+    if _fits(array.shape[1:], one.shape):
         return array
     size = math.prod(size for size in one.shape if size is not None)
     numbers = math.prod(array.shape[1:])

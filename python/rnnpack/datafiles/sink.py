@@ -121,7 +121,7 @@ class RowSink(ABC):
             self._opened(self._file)
         except BaseException:
             self._file.close()
-            if state is None:
+            if self._state.size == 0:
                 self.partial.unlink()
             raise
         self._state = SinkState(self._state.rows, self._file.size)
@@ -159,14 +159,18 @@ class RowSink(ABC):
         self.commit()
         complete = self._complete(self._file)
         self._file.sync()
-        self._file.close()
+        self.close()
         os.replace(complete or self.partial, self.path)
         self.partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Gives up: closes and removes the partial file."""
-        self._file.close()
+        self.close()
         self.partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Closes the partial file and leaves it."""
+        self._file.close()
 
     def __enter__(self) -> RowSink:
         """The sink itself."""
@@ -179,7 +183,7 @@ class RowSink(ABC):
         if error is None:
             self.finish()
         else:
-            self._file.close()
+            self.close()
 
     @abstractmethod
     def _opened(self, partial: PartialFile) -> None:
