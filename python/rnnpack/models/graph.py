@@ -115,7 +115,7 @@ def calls_of(layer: Any) -> int:
 
 
 def _calls_inside(layer: Any) -> int:
-    """The calls of models inside a layer; it may call them for shapes, for masks, and twice to try them out."""
+    """The calls of models inside a layer, which may call them for shapes, for masks, and to try them out."""
     below = layer._sublayers()
     return 4 * sum(calls_of(one) if getattr(one, "_graph", None) else _calls_inside(one) for one in below)
 
