@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from numpy.typing import NDArray
 
+from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.reshaping import DATA_FORMATS
 from rnnpack.layers.sizes import one_of, sizes
@@ -70,17 +72,19 @@ class Convolution(OptionsLayer):
     def _channels(self, input_shape: Any) -> int:
         """Number of input channels, which later inputs must have as well; checks the number of timesteps."""
         channels = known_size(self, input_shape, self._channel_axis)
-        self.compute_output_shape(input_shape)
+        build_cell(self.activation, self.compute_output_shape(input_shape))
         self.input_spec = InputSpec(min_ndim=3, axes={self._channel_axis: channels})
         return channels
 
+    @abstractmethod
     def _outputs(self, channels: int) -> int:
         """Number of output channels."""
-        raise AssertionError("every subclass has its own")
+        ...
 
+    @abstractmethod
     def _convolved(self, taps: NDArray[Any]) -> NDArray[Any]:
         """Outputs (positions, output channels) from what is under the kernel (positions, taps, channels)."""
-        raise AssertionError("every subclass has its own")
+        ...
 
     def call(self, inputs: Any) -> Any:
         """The convolution, bias and activation."""
