@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.layers.building import build_cell
@@ -174,5 +176,6 @@ def depthwise(taps: NDArray[Any], kernel: NDArray[Any]) -> NDArray[Any]:
     Returns:
         (positions, channels * multiplier), the outputs of a channel next to each other.
     """
-    count, channels, multiplier = kernel.shape
-    return grouped(taps, kernel.reshape(count, 1, channels * multiplier), channels)
+    wide = np.promote_types(taps.dtype, np.float32)
+    sums = np.einsum("nkc,kcm->ncm", taps.astype(wide, copy=False), kernel.astype(wide, copy=False))
+    return np.asarray(sums.reshape(len(taps), math.prod(kernel.shape[1:])), taps.dtype)
