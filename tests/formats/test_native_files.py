@@ -374,7 +374,7 @@ class TestRefusals:
 
         layer = Strange()
         layer(X)
-        with pytest.raises(FormatError, match="the configuration of strange cannot be saved"):
+        with pytest.raises(FormatError, match=r"the configuration of .* cannot be saved"):
             native.save(layer, tmp_path / "a")
         assert not (tmp_path / "a").exists()
 
