@@ -99,7 +99,7 @@ def _from_hdf5(path: Path, custom_objects: Any) -> Any:
 
 
 def _filled(entry: Any, version: str, file: Any, path: Path, custom_objects: Any) -> Any:
-    numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size))
+    numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size) // 8)
     model = built(entry, version, custom_objects, numbers)
     assign(_pairs(file, named(model, entry), by_name=False))
     return model
