@@ -9,6 +9,7 @@ from rnnpack.formats.limits import restored_model
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models import Model, Sequential
 
+
 def built(entry: Any, version: str, custom_objects: Any, numbers: int, input_shape: Any = None) -> Any:
     """The model or layer of a configuration of any Keras version, its weights all zero.
 

@@ -75,7 +75,9 @@ def _pairs(file: Any, model: Named, by_name: bool) -> list[Pair]:
         layers = [child.layer for child in model.inner or [model]]
         return legacy.pairs(group, layers, by_name)
     if not numbered.is_numbered(file):
-        raise FormatError("neither `layer_names` nor `layers` in the file: these are no weights of a Keras model")
+        raise FormatError(
+            "neither `layer_names` nor `layers` in the file: these are no weights of a Keras model"
+        )
     if by_name:
         raise FormatError("`by_name` needs the older layout; this file numbers its weights")
     return numbered.pairs(file, model)
@@ -93,7 +95,9 @@ def _from_archive(path: Path, custom_objects: Any) -> Any:
 def _from_hdf5(path: Path, custom_objects: Any) -> Any:
     with open_hdf5(path) as file:
         if "model_config" not in file.attrs:
-            raise FormatError("only weights, no model: build the model and use rnnpack.formats.keras.load_weights")
+            raise FormatError(
+                "only weights, no model: build the model and use rnnpack.formats.keras.load_weights"
+            )
         entry = _json(text(file.attrs["model_config"]), "model_config")
         return _filled(entry, legacy.version_of(file), file, path, custom_objects)
 

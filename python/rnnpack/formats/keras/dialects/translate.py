@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnnpack.formats.errors import FormatError
-from rnnpack.formats.keras.dialects import cudnn, keras2_old, keras3, keras3_graph
+from rnnpack.formats.keras.dialects import cudnn, keras2_old, keras3, keras3_graph, tf_operations
 from rnnpack.formats.keras.dialects.plain import is_object, plain
 
 # Arguments that are layers.
@@ -105,12 +105,13 @@ def _sequential(config: Any, major: int) -> dict[str, Any]:
 
 
 def _functional(config: dict[str, Any], major: int) -> dict[str, Any]:
-    entries = _list(config["layers"], "Functional")
+    _list(config["layers"], "Functional")
     if major >= 3:
         config = keras3_graph.as_keras_2(config)
-        entries = config["layers"]
     layers = []
-    for entry in entries:
+    for entry in config["layers"]:
+        if entry.get("class_name") in tf_operations.CLASSES:
+            entry = tf_operations.operation(entry)
         layer = entry if entry.get("class_name") == "Operation" else _translated(entry, major)
         name = entry.get("name", layer["config"].get("name"))
         layers.append({**layer, "name": name, "inbound_nodes": entry.get("inbound_nodes", [])})

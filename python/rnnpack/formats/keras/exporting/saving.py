@@ -64,12 +64,17 @@ def _h5py() -> Any:
 def _numbered(model: Any) -> bytes:
     buffer = io.BytesIO()
     with _h5py().File(buffer, "w") as file:
-        for slot in numbered.slots("", named(model)):
+        for slot in filter(_has_place, numbered.slots("", named(model))):
             for path in slot.written:
                 group = file.require_group(f"{path}/vars" if path else "vars")
                 for index, variable in enumerate(slot.variables):
                     group.create_dataset(str(index), data=variable.numpy())
     return buffer.getvalue()
+
+
+def _has_place(slot: numbered.Slot) -> bool:
+    """Layers without weights need no groups, except Keras's own, which may look for them."""
+    return bool(slot.variables)
 
 
 def _legacy(model: Any) -> bytes:
