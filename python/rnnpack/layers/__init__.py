@@ -32,13 +32,13 @@ from rnnpack.layers.merging import (
 )
 from rnnpack.layers.multi_head_attention import MultiHeadAttention
 from rnnpack.layers.normalization import BatchNormalization, LayerNormalization
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
-from rnnpack.layers.operation import Operation
 from rnnpack.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnpack.layers.reshaping import (
     Cropping1D,

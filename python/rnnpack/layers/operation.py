@@ -26,11 +26,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(np, name)
         for name in (
-            "abs", "absolute", "add", "all", "any", "ceil", "clip", "cos", "divide", "equal", "exp", "expand_dims",
-            "expm1", "flip", "floor", "floor_divide", "greater", "greater_equal", "less", "less_equal", "log", "log1p",
-            "logical_and", "logical_not", "logical_or", "logical_xor", "max", "maximum", "mean", "min", "minimum",
-            "multiply", "negative", "not_equal", "power", "prod", "reciprocal", "reshape", "rint", "sign", "sin",
-            "sqrt", "square", "squeeze", "std", "subtract", "sum", "tanh", "transpose", "true_divide", "var",
+            "abs", "absolute", "add", "all", "any", "ceil", "clip", "cos", "divide", "equal", "exp",
+            "expand_dims", "expm1", "flip", "floor", "floor_divide", "greater", "greater_equal", "less",
+            "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "logical_xor", "max",
+            "maximum", "mean", "min", "minimum", "multiply", "negative", "not_equal", "power", "prod",
+            "reciprocal", "reshape", "rint", "sign", "sin", "sqrt", "square", "squeeze", "std", "subtract",
+            "sum", "tanh", "transpose", "true_divide", "var",
         )
     },
     **{
@@ -48,13 +49,13 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class Operation(Layer):
-    """Applies a function of NumPy to its inputs, such as `Operation("add", constants=[[1, 0.5]])(x)`: x + 0.5.
+    """Applies a function of NumPy to inputs, such as `Operation("add", constants=[[1, 0.5]])(x)`: x + 0.5.
 
     Functional models of Keras contain such steps wherever arithmetic was written between layers.
 
     Args:
-        function: name of a NumPy function or activation; "get_item" for an index, in which slices are dicts and
-            an ellipsis is "..."; "with_mask" gives the first input the second as its mask.
+        function: name of a NumPy function or activation; "get_item" for an index, in which slices are dicts
+            and an ellipsis is "..."; "with_mask" gives the first input the second as its mask.
         constants: `[position, value]` of arguments that are not inputs.
         options: keywords of the function.
         **kwargs: those of `Layer`.

@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras  # noqa: E402  (after the line above, which it reads)
+import keras
 
 MAJOR = int(keras.__version__.split(".")[0])
 HERE = pathlib.Path(__file__).parent
@@ -28,8 +28,10 @@ def lstm_corners():
     layers, x = keras.layers, keras.Input((5, 3), name="x")
     options = [
         {}, {"use_bias": False}, {"recurrent_activation": "hard_sigmoid"}, {"go_backwards": True},
-        {"activation": "relu", "recurrent_activation": "softsign"}, {"return_sequences": True, "unroll": True},
-        {"return_sequences": True, "return_state": True}, {"activation": "softplus", "unit_forget_bias": False},
+        {"activation": "relu", "recurrent_activation": "softsign"},
+        {"return_sequences": True, "unroll": True},
+        {"return_sequences": True, "return_state": True},
+        {"activation": "softplus", "unit_forget_bias": False},
     ]  # fmt: skip
     outputs = []
     for each in options:
@@ -120,7 +122,7 @@ def attention():
     embedding = layers.Embedding(11, 6, mask_zero=True)
 
     def y():
-        # Keras 3 takes the mask off tensors once a MultiHeadAttention has seen them, so every call gets its own.
+        # Keras 3 takes the mask off tensors that a MultiHeadAttention has seen, so every call gets its own.
         return embedding(words)
 
     own = y()
@@ -187,20 +189,20 @@ def sequential():
 
 
 MODELS = (
-    lstm_corners, gru_corners, bidirectional, masked_words, cells, nested, attention, convolutions, operations, sequential,
+    lstm_corners, gru_corners, bidirectional, masked_words, cells,
+    nested, attention, convolutions, operations, sequential,
 )  # fmt: skip
 
 
 def randomized(model, rng):
     """Weights in which every number matters: no zero biases, no unit scales."""
+    names = [getattr(variable, "path", variable.name) for variable in model.weights]
     model.set_weights(
         [
             rng.uniform(0.1, 0.9, w.shape) * rng.choice([-1, 1], w.shape)
             if "variance" not in name
             else rng.uniform(0.5, 1.5, w.shape)
-            for w, name in zip(
-                model.get_weights(), [v.path if hasattr(v, "path") else v.name for v in model.weights]
-            )
+            for w, name in zip(model.get_weights(), names, strict=True)
         ]
     )
 
@@ -247,7 +249,7 @@ def record(archive, folder):
 
 
 def cudnn(folder):
-    """CuDNN layers cannot run here; their outputs are those of the layers that Keras itself converts them to."""
+    """CuDNN layers cannot run here; their outputs are those of the layers that Keras converts them to."""
     from tensorflow.compat.v1.keras.layers import CuDNNGRU, CuDNNLSTM
 
     keras.utils.set_random_seed(7)

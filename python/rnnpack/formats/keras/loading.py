@@ -47,9 +47,8 @@ def load_weights(model: Any, path: str | os.PathLike[str], by_name: bool = False
         OSError: the file cannot be read.
     """
     path = Path(path)
-    with _named_errors(path):
-        with _weights_file(path) as file:
-            assign(_pairs(file, named(model), by_name))
+    with _named_errors(path), _weights_file(path) as file:
+        assign(_pairs(file, named(model), by_name))
 
 
 @contextmanager

@@ -21,7 +21,11 @@ _OF_LAYERS: dict[str, dict[str, Any]] = {
     "SeparableConv1D": {"groups": (1,), **_KERNEL},
     "DepthwiseConv1D": _KERNEL,
 }
-_KERAS_1_DROPPED = ("consume_less", "forget_bias_init", "input_dtype")
+_KERAS_1_EMBEDDING = {
+    "init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer",
+    "W_constraint": "embeddings_constraint",
+}  # fmt: skip
+_KERAS_1_DROPPED: tuple[str, ...] = ("consume_less", "forget_bias_init", "input_dtype")
 
 
 def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -35,10 +39,7 @@ def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 def from_keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Keras 1's names of arguments in those of Keras 2."""
+    renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
     if class_name == "Embedding":
-        renamed = {"init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer",
-                   "W_constraint": "embeddings_constraint"}  # fmt: skip
-        dropped = (*_KERAS_1_DROPPED, "dropout")
-    else:
-        renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
+        renamed, dropped = _KERAS_1_EMBEDDING, (*_KERAS_1_DROPPED, "dropout")
     return {renamed.get(key, key): value for key, value in config.items() if key not in dropped}

@@ -1,4 +1,4 @@
-"""The graph of a functional model of Keras 3 (calls with arguments) in that of Keras 2 (tensors with keywords)."""
+"""Graphs of functional models: Keras 3's calls with arguments as Keras 2's tensors with keywords."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _is_reference(value: Any) -> bool:
 def _reference(tensor: dict[str, Any], first: dict[Any, int]) -> list[Any]:
     """Layer, node and index of a tensor."""
     history = tensor["config"].get("keras_history") if isinstance(tensor["config"], dict) else None
-    if not _is_reference(history) or not isinstance(history[1], int):
+    if not isinstance(history, (list, tuple)) or not _is_reference(history) or type(history[1]) is not int:
         raise FormatError(f"a tensor of the graph without keras_history: {str(tensor)[:60]!r}")
     return [history[0], history[1] + first.get(history[0], 0), history[2]]
 

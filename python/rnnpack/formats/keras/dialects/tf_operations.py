@@ -10,9 +10,15 @@ CLASSES = ("TFOpLambda", "SlicingOpLambda")
 
 # The last part of the function's name, what NumPy calls it, and its arguments after the first by position.
 _BINARY = {
-    "add": "add", "subtract": "subtract", "multiply": "multiply", "truediv": "true_divide", "divide": "true_divide",
-    "pow": "power", "maximum": "maximum", "minimum": "minimum", "equal": "equal", "not_equal": "not_equal",
-    "greater": "greater", "greater_equal": "greater_equal", "less": "less", "less_equal": "less_equal",
+    **{
+        name: name
+        for name in (
+            "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal",
+            "greater", "greater_equal", "less", "less_equal",
+        )
+    },
+    "truediv": "true_divide",
+    "pow": "power",
 }  # fmt: skip
 _UNARY = {
     name: name

@@ -38,7 +38,8 @@ def _translated(entry: Any, major: int) -> dict[str, Any]:
     class_name, config = entry["class_name"], entry["config"]
     if class_name == "Lambda":
         raise FormatError(
-            "a Lambda layer is code, which is not run; put a layer of your own in its place and name it in custom_objects"
+            "a Lambda layer is code, which is not run; put a layer of your own in its place and name it in "
+            "custom_objects"
         )
     if class_name == "Sequential":
         config = _sequential(config, major)
@@ -56,10 +57,8 @@ def _layer(class_name: str, config: dict[str, Any], major: int) -> tuple[str, di
     config = {key: _argument(key, value, major) for key, value in config.items()}
     if major == 1:
         config = keras2_old.from_keras_1(class_name, config)
-    if major >= 3:
-        config = keras3.as_keras_2(class_name, config)
-    else:
-        config = keras2_old.modern(class_name, config)
+    translate = keras3.as_keras_2 if major >= 3 else keras2_old.modern
+    config = translate(class_name, config)
     return cudnn.portable(class_name, config)
 
 

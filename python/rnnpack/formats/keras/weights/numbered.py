@@ -1,4 +1,4 @@
-"""The newer layout, `.weights.h5`: groups along the attributes of Keras's objects, weights numbered in `vars`.
+"""The newer layout, `.weights.h5`: groups along the attributes of Keras's objects, weights by number.
 
 A model's layers are in `layers/<class>_<n>`, a recurrent layer's weights in `cell/vars/0` and so on, those of
 a Bidirectional in `forward_layer/cell/vars`.
@@ -74,7 +74,7 @@ def _arrays(slot: Slot, file: Any) -> list[NDArray[Any]]:
 
 
 def slots(path: str, model: Named, file: Any = None) -> Iterator[Slot]:
-    """All layers below a model, or a layer, that have a place in a file; shared ones once, at the first place.
+    """All layers below a model, or a layer, that have a place in a file; shared ones once.
 
     Args:
         path: of the model.
