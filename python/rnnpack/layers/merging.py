@@ -82,7 +82,8 @@ class Merge(Layer):
                 raise ValueError(
                     f'Layer "{self.name}" got inputs whose sizes do not fit: {first} and {second}'
                 )
-            sizes.append(None if None in (a, b) else b if a == 1 else a)
+            known = [one for one in (a, b) if one not in (None, 1)]
+            sizes.append(known[0] if known else 1 if a == b == 1 else None)
         return tuple(sizes)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -92,7 +93,8 @@ class Merge(Layer):
             return None
         shapes: list[_Shape] = [tuple(one.shape) for one in masks]
         if symbolic.any_symbolic(masks):
-            return symbolic.SymbolicArray(functools.reduce(self._broadcast, shapes), np.bool_)
+            joined: _Shape = functools.reduce(self._broadcast, shapes)
+            return symbolic.SymbolicArray(joined, np.bool_)
         if len(set(shapes)) > 1:
             raise ValueError(f'Layer "{self.name}" needs masks of one shape, got shapes {shapes}')
         return np.logical_and.reduce([np.asarray(one, np.bool_) for one in masks])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -73,11 +73,13 @@ class Graph:
         """The layers, each once, in Keras's order."""
         return [member for member in self.members if not isinstance(member, SymbolicArray)]
 
-    def run(self, inputs: Any) -> Any:
+    def run(self, inputs: Any, call: Caller | None = None) -> Any:
         """Runs the steps.
 
         Args:
             inputs: arrays in the structure of the graph's inputs; masks travel with them.
+            call: makes a step's call, from the step, its arguments and its keyword arguments, and returns
+                the flat outputs; default: calls the layer.
 
         Returns:
             The outputs in their structure.
@@ -93,9 +95,16 @@ class Graph:
         for step in self.steps:
             arguments = nest.map_structure(value_of, (step.inputs, *step.args))
             keywords = nest.map_structure(value_of, step.kwargs)
-            results = nest.flatten(step.layer(*arguments, **keywords))
+            results = (call or _call)(step, arguments, keywords)
             slots.update(zip(step.slots, results, strict=True))
         return nest.map_structure(value_of, self.results)
+
+
+Caller = Callable[[Step, Sequence[Any], dict[str, Any]], list[Any]]
+
+
+def _call(step: Step, arguments: Sequence[Any], keywords: dict[str, Any]) -> list[Any]:
+    return nest.flatten(step.layer(*arguments, **keywords))
 
 
 def graph_of(inputs: Any, outputs: Any) -> Graph:

@@ -182,39 +182,32 @@ class Model(PrecisionControl, Layer):
         outputs = graph.run(nest.pack_sequence_as(graph.inputs, symbols))
         return nest.map_structure(lambda symbol: symbol.shape, outputs)
 
-    def predict(self, x: Any, batch_size: int = 32) -> Any:
+    def predict(self, x: Any, batch_size: int | None = 32, verbose: Any = "auto") -> Any:
         """Runs the model in inference mode, batch by batch.
 
+        Rows of different lengths are put into batches by length, so that padding costs next to nothing, and
+        give what each gives alone. So do arrays whose padding a Masking or Embedding layer masks: where the
+        layers are known to allow it, trailing padding is not computed. Stateful models keep the order.
+
         Args:
-            x: arrays in the structure of the model's inputs, all with the same number of rows (at least one).
-            batch_size: rows in a batch.
+            x: arrays in the structure of the model's inputs, or a dict of them by the inputs' names, all with
+                the same number of rows. An input may be a list of rows instead: arrays without batch axis,
+                `(time, features)` or, for tokens, `(time,)`.
+            batch_size: rows in a batch; None means 32.
+            verbose: 1 for a progress line if stderr is a terminal, 0 for none; "auto" is 1 if there are
+                several batches.
 
         Returns:
-            The outputs for all rows, in the structure of the model's outputs.
+            The outputs for all rows, in the structure of the model's outputs; for lists of rows, outputs with
+            an axis of unknown size are lists with an array for each row.
 
         Raises:
-            ValueError: the numbers of rows differ, or a stateful model would get a smaller last batch.
+            ValueError: the numbers of rows differ, a row does not fit its input, or a stateful model would
+                get a smaller last batch. Recorded states have not changed then.
         """
-        arrays = nest.map_structure(np.asarray, x)
-        rows = {len(array) for array in nest.flatten(arrays)}
-        if len(rows) != 1 or batch_size < 1:
-            raise ValueError(
-                f"`x` must have one number of rows and `batch_size` be positive, "
-                f"got {sorted(rows)} and {batch_size}"
-            )
-        count = rows.pop()
-        layers: list[Any] = self._flatten_layers()
-        if count > batch_size and count % batch_size and any(layer.stateful for layer in layers):
-            raise ValueError(f"A stateful model needs full batches: {count} rows, batch_size={batch_size}")
-        with states_kept_on_error(layers):
-            parts = [
-                self(
-                    nest.map_structure(lambda array, at=start: array[at : at + batch_size], arrays),
-                    training=False,
-                )
-                for start in range(0, max(count, 1), batch_size)
-            ]
-        return nest.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+        from rnnpack.models.predicting import predict
+
+        return predict(self, x, batch_size, verbose)
 
     # All layers at once.
 

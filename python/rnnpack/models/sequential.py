@@ -115,16 +115,16 @@ class Sequential(Model):
                 raise ValueError(
                     f"`input_shape` of a Sequential model must be one shape, got {input_shape!r}"
                 )
-            self._infer(as_shape(input_shape), None)
+            self._infer(as_shape(input_shape))
         self._built_graph()
 
-    def _infer(self, shape: tuple[int | None, ...], dtype: Any) -> None:
+    def _infer(self, shape: tuple[int | None, ...]) -> None:
         """Makes the graph for inputs of this shape."""
         if not self.layers:
             raise ValueError(f'Sequential model "{self.name}" has no layers')
-        dtype = self.layers[0].dtype if dtype is None else dtype
+        first = self.layers[0]
         with all_or_nothing(self):
-            self._set_graph(Input(batch_shape=shape, dtype=dtype, name=f"{self.layers[0].name}_input"))
+            self._set_graph(Input(batch_shape=shape, dtype=first.dtype, name=f"{first.name}_input"))
             self._inferred = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -133,31 +133,25 @@ class Sequential(Model):
         Raises:
             ValueError: the inputs do not fit the layers. The model is as before then.
         """
-        shape = self._unfamiliar(inputs)
+        given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
+        shape = self._unfamiliar(as_shape(given.shape)) if hasattr(given, "shape") else None
         if shape is None:
             return super().__call__(inputs, *args, **kwargs)
         with all_or_nothing(self):
-            self._infer(shape, self._dtype_for(inputs))
+            self._infer(shape)
             return super().__call__(inputs, *args, **kwargs)
 
-    def _unfamiliar(self, inputs: Any) -> tuple[int | None, ...] | None:
-        """The input shape that the graph must be made for before this call; None if it fits."""
+    def _unfamiliar(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
+        """The input shape that the graph must be made for before a call on this one; None if it fits."""
         graph = self._graph
-        given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
-        if (graph is not None and not self._inferred) or not hasattr(given, "shape"):
-            return None
-        shape = as_shape(given.shape)
         if graph is None:
             keep_batch = any(getattr(layer, "stateful", False) for layer in self._flatten_layers())
             return shape if keep_batch else (None, *shape[1:])
         known = graph.inputs.shape
-        if len(known) != len(shape):
+        if not self._inferred or len(known) != len(shape):
             return None
         relaxed = tuple(a if a == b else None for a, b in zip(known, shape, strict=True))
         return None if relaxed == known else relaxed
-
-    def _dtype_for(self, inputs: Any) -> Any:
-        return None if self._graph is None else self._graph.inputs.dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output for an input of this shape."""
