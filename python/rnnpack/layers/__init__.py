@@ -14,6 +14,7 @@ from rnnpack.cells import (
     StackedRNNCells,
 )
 from rnnpack.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from rnnpack.layers.attention import AdditiveAttention, Attention
 from rnnpack.layers.base import InputSpec, Layer
 from rnnpack.layers.bidirectional import Bidirectional
 from rnnpack.layers.conv1d import Conv1D, DepthwiseConv1D, SeparableConv1D
@@ -31,6 +32,7 @@ from rnnpack.layers.merging import (
     Multiply,
     Subtract,
 )
+from rnnpack.layers.multi_head_attention import MultiHeadAttention
 from rnnpack.layers.normalization import BatchNormalization, LayerNormalization
 from rnnpack.layers.pooling import (
     AveragePooling1D,
@@ -64,7 +66,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -97,6 +101,7 @@ __all__ = [
     "MaxPooling1D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "PeepholeLSTMCell",
