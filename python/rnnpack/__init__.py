@@ -7,6 +7,7 @@ from rnnpack import activations, backend, constraints, initializers, keras, laye
 from rnnpack._core import available_isas
 from rnnpack.engine.nest import TensorShape
 from rnnpack.explain import Explanation
+from rnnpack.formats import FormatError, load, load_weights, save, save_weights
 from rnnpack.layers import (
     GRU,
     LSTM,
@@ -53,6 +54,7 @@ __all__ = [
     "DropoutRNNCellMixin",
     "DropoutWrapper",
     "Explanation",
+    "FormatError",
     "GRUCell",
     "Input",
     "InputSpec",
@@ -81,8 +83,12 @@ __all__ = [
     "initializers",
     "keras",
     "layers",
+    "load",
+    "load_weights",
     "register_keras_serializable",
     "regularizers",
+    "save",
+    "save_weights",
     "set_num_threads",
     "set_seed",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnpack.dtypes import floatx
 from rnnpack.engine import nest
+from rnnpack.restoring import count_call
 
 if TYPE_CHECKING:
     from rnnpack.layers.base import Layer
@@ -123,6 +124,7 @@ def call_layer(layer: Layer, inputs: Any, args: tuple[Any, ...], kwargs: dict[st
     Raises:
         ValueError: the shapes do not fit the layer.
     """
+    count_call()
     layer._prepare_symbolic(inputs, kwargs)
     outputs = layer._symbolic_outputs(inputs, args, kwargs)
     node = Node(layer, inputs, args, kwargs, nest.flatten(outputs))

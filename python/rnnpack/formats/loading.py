@@ -10,8 +10,8 @@ from typing import Any
 
 from rnnpack.formats.errors import FormatError
 
-# Asked in this order. Each is a package in this folder with `detect(path, head)`, `load(path, custom_objects)`,
-# `save(model, path)` and `SUFFIXES`, the endings that `save` chooses it by; none is imported before it is asked.
+# Asked in this order. Each is a module of this folder with `detect(path, head)`, `load(path,
+# custom_objects)`, `save(model, path)` and `SUFFIXES`, the endings that `save` goes by; imported when asked.
 FORMATS = ("native", "keras", "pytorch", "onnx")
 
 # As many first bytes of a file as `detect` gets to see.
@@ -52,6 +52,36 @@ def save(model: Any, path: str | os.PathLike[str], format: str | None = None) ->
     _module(_by_suffix(Path(path)) if format is None else _checked(format)).save(model, Path(path))
 
 
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Sets the weights of a built model or layer from a file of a model like it.
+
+    Args:
+        model: has the layers whose weights the file holds.
+        path: a file of rnnpack (.safetensors) or Keras (.h5, .weights.h5, .keras).
+
+    Raises:
+        FormatError: the file is neither, damaged, or its weights are not those of the model, which keeps the
+            weights it had.
+        OSError: the file cannot be read.
+    """
+    chosen = detect(path)
+    if chosen not in ("native", "keras"):
+        raise FormatError(
+            f"{os.fspath(path)}: weights can be read from rnnpack and Keras files, not {chosen}"
+        )
+    _module(chosen).load_weights(model, Path(path))
+
+
+def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes the weights of a built model or layer, without its configuration, as a .safetensors file.
+
+    Raises:
+        FormatError: it is not built; nothing is written.
+        OSError: the file cannot be written.
+    """
+    _module("native").save_weights(model, Path(path))
+
+
 def detect(path: str | os.PathLike[str]) -> str:
     """The format of a file: "native", "keras", "pytorch" or "onnx".
 
@@ -59,15 +89,14 @@ def detect(path: str | os.PathLike[str]) -> str:
         FormatError: none of them.
         OSError: the file cannot be read.
     """
-    path = Path(path)
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         head = file.read(HEAD)
     for name in FORMATS:
-        if _module(name).detect(path, head):
+        if _module(name).detect(Path(path), head):
             return name
     raise FormatError(
-        f"{path}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, PyTorch .pt or "
-        f".safetensors, or ONNX, got {head[:8]!r}..."
+        f"{os.fspath(path)}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, "
+        f"PyTorch .pt or .safetensors, or ONNX, got {head[:8]!r}..."
     )
 
 

@@ -27,7 +27,10 @@ def all_or_nothing(layer: WeightOwner) -> Iterator[None]:
 
 
 def completing(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Makes a class's `build` end with `built = True` and the constructor's `weights`, or undo itself."""
+    """Makes a class's `build` end with `built = True` and the constructor's `weights`, or undo itself.
+
+    The shape is kept in `_built_for`, from which a loaded layer is built again.
+    """
 
     @wraps(build)
     def complete(self: Any, input_shape: Any) -> None:
@@ -37,6 +40,7 @@ def completing(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         with all_or_nothing(self):
             build(self, input_shape)
             self.built = True
+            self._built_for = input_shape
             if self._initial_weights is not None:
                 self.set_weights(self._initial_weights)
                 self._initial_weights = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rnnpack import _core, constraints, initializers, regularizers
 from rnnpack.dtypes import Policy
 from rnnpack.layers import context
+from rnnpack.restoring import initial_value
 from rnnpack.variable import Variable
 
 _IGNORED = frozenset(
@@ -119,9 +120,10 @@ class WeightOwner:
             initializer = "glorot_uniform" if stored.kind == "f" else "zeros"
         dims = () if shape is None else tuple(int(size) for size in shape)
         autocast = stored.kind == "f" and stored == self._policy.variable_dtype
+        full_name = f"{self.name}/{name}" if name else self.name
         variable = Variable(
-            initializers.get(initializer)(dims, dtype=stored),
-            name=f"{self.name}/{name}" if name else self.name,
+            initial_value(initializers.get(initializer), dims, stored, full_name),
+            name=full_name,
             dtype=stored,
             trainable=True if trainable is None else bool(trainable),
             constraint=constraints.get(constraint),
