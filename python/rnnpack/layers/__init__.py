@@ -7,6 +7,8 @@ from rnnpack.cells import (
     DropoutWrapper,
     GRUCell,
     LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
     ResidualWrapper,
     SimpleRNNCell,
     StackedRNNCells,
@@ -32,6 +34,7 @@ from rnnpack.layers.merging import (
 )
 from rnnpack.layers.multi_head_attention import MultiHeadAttention
 from rnnpack.layers.normalization import BatchNormalization, LayerNormalization
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
@@ -101,8 +104,11 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Operation",
     "PReLU",
+    "PeepholeLSTMCell",
     "Permute",
+    "ProjectedLSTMCell",
     "ReLU",
     "RepeatVector",
     "Rescaling",

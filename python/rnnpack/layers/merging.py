@@ -82,7 +82,8 @@ class Merge(Layer):
                 raise ValueError(
                     f'Layer "{self.name}" got inputs whose sizes do not fit: {first} and {second}'
                 )
-            sizes.append(None if None in (a, b) else b if a == 1 else a)
+            known = [one for one in (a, b) if one not in (None, 1)]
+            sizes.append(known[0] if known else 1 if a == b == 1 else None)
         return tuple(sizes)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

@@ -153,6 +153,7 @@ class MultiHeadAttention(OptionsLayer):
         if self._shapes is not None:
             return
         shapes = (as_shape(query), as_shape(value), as_shape(key))
+        self.attention_axes = self._attended(len(shapes[0]))
         self.compute_output_shape(*shapes)
         outputs = self._output_axes(shapes[0])
         self._query_dense = self._projection("query", shapes[0], 1, (self.num_heads, self.key_dim))

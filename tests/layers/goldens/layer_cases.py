@@ -16,7 +16,7 @@ SHORT = np.array([[True, True, False], [False, True, True]])
 X = (2, 5, 3)
 _OPTIONS = {
     "kernel_initializer": {"class_name": "HeNormal", "config": {"seed": None}},
-    "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.01}},
+    "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.25}},
     "bias_constraint": {"class_name": "NonNeg", "config": {}},
 }
 
