@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpack.layers.checks import number
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.same_shape import SameShape
 from rnnpack.layers.weight_options import known_size, needs_floats
@@ -33,7 +34,7 @@ class Normalization(SameShape):
         if not axes or not all(isinstance(one, (int, np.integer)) for one in axes):
             raise ValueError(f"`axis` must be an integer or a list of integers, got {axis!r}")
         self.axis: Any = list(axis) if isinstance(axis, (list, tuple)) else axis
-        self.epsilon = epsilon
+        self.epsilon = number("epsilon", epsilon, 0)
         self.center = center
         self.scale = scale
 
