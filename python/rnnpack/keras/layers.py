@@ -7,6 +7,7 @@ from rnnpack import layers
 _OLDER = {
     "AvgPool1D": "AveragePooling1D",
     "Convolution1D": "Conv1D",
+    "Convolution1DTranspose": "Conv1DTranspose",
     "GlobalAvgPool1D": "GlobalAveragePooling1D",
     "GlobalMaxPool1D": "GlobalMaxPooling1D",
     "MaxPool1D": "MaxPooling1D",

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from rnnpack.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
     from rnnpack.layers.attention import AdditiveAttention, Attention
     from rnnpack.layers.conv1d import Conv1D, DepthwiseConv1D, SeparableConv1D
+    from rnnpack.layers.conv1d_transpose import Conv1DTranspose
     from rnnpack.layers.dense import Dense
     from rnnpack.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
     from rnnpack.layers.embedding import Embedding
+    from rnnpack.layers.group_normalization import GroupNormalization
     from rnnpack.layers.merging import (
         Add,
         Average,
@@ -78,6 +80,7 @@ __all__ = [
     "Bidirectional",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Cropping1D",
     "Dense",
     "DepthwiseConv1D",
@@ -93,6 +96,7 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GroupNormalization",
     "Identity",
     "Input",
     "InputSpec",
@@ -134,9 +138,11 @@ _MODULES = {
     "activation": ("ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
     "attention": ("AdditiveAttention", "Attention"),
     "conv1d": ("Conv1D", "DepthwiseConv1D", "SeparableConv1D"),
+    "conv1d_transpose": ("Conv1DTranspose",),
     "dense": ("Dense",),
     "dropout": ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D"),
     "embedding": ("Embedding",),
+    "group_normalization": ("GroupNormalization",),
     "merging": ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
     "multi_head_attention": ("MultiHeadAttention",),
     "normalization": ("BatchNormalization", "LayerNormalization"),
