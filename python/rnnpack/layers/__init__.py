@@ -7,11 +7,14 @@ from rnnpack.cells import (
     DropoutWrapper,
     GRUCell,
     LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
     ResidualWrapper,
     SimpleRNNCell,
     StackedRNNCells,
 )
 from rnnpack.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from rnnpack.layers.attention import AdditiveAttention, Attention
 from rnnpack.layers.base import InputSpec, Layer
 from rnnpack.layers.bidirectional import Bidirectional
 from rnnpack.layers.conv1d import Conv1D, DepthwiseConv1D, SeparableConv1D
@@ -29,7 +32,9 @@ from rnnpack.layers.merging import (
     Multiply,
     Subtract,
 )
+from rnnpack.layers.multi_head_attention import MultiHeadAttention
 from rnnpack.layers.normalization import BatchNormalization, LayerNormalization
+from rnnpack.layers.operation import Operation
 from rnnpack.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
@@ -62,7 +67,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -95,9 +102,13 @@ __all__ = [
     "MaxPooling1D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
+    "Operation",
     "PReLU",
+    "PeepholeLSTMCell",
     "Permute",
+    "ProjectedLSTMCell",
     "ReLU",
     "RepeatVector",
     "Rescaling",

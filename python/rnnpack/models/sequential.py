@@ -57,7 +57,7 @@ class Sequential(Model):
             raise TypeError(f"A Sequential model takes layers, got {layer!r}")
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f'The name "{layer.name}" is used twice in the Model; names must be unique')
-        with all_or_nothing(self):
+        with all_or_nothing(self), all_or_nothing(layer):
             start = self._own_input(layer) if self._graph is None and not self.layers else None
             if start is not None:
                 self._graph = graph_of(start, start)
@@ -78,9 +78,10 @@ class Sequential(Model):
         if self._graph is None:
             return
         start = self._graph.inputs
-        self._graph = None
         if self.layers or not self._inferred:
             self._set_graph(start)
+        else:
+            self._graph, self._inferred, self.built = None, False, False
 
     @staticmethod
     def _own_input(layer: Layer) -> SymbolicArray | None:
@@ -101,11 +102,11 @@ class Sequential(Model):
         self._graph = graph
         self.built = bool(self.layers)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """Builds all layers.
 
         Args:
-            input_shape: of the input, batch included; not needed where the model knows it.
+            input_shape: of the input, batch included; None if the model knows it.
 
         Raises:
             ValueError: no shape, or one that does not fit the layers. The model is as before then.
@@ -115,16 +116,16 @@ class Sequential(Model):
                 raise ValueError(
                     f"`input_shape` of a Sequential model must be one shape, got {input_shape!r}"
                 )
-            self._infer(as_shape(input_shape), None)
+            self._infer(as_shape(input_shape))
         self._built_graph()
 
-    def _infer(self, shape: tuple[int | None, ...], dtype: Any) -> None:
+    def _infer(self, shape: tuple[int | None, ...]) -> None:
         """Makes the graph for inputs of this shape."""
         if not self.layers:
             raise ValueError(f'Sequential model "{self.name}" has no layers')
-        dtype = self.layers[0].dtype if dtype is None else dtype
+        first = self.layers[0]
         with all_or_nothing(self):
-            self._set_graph(Input(batch_shape=shape, dtype=dtype, name=f"{self.layers[0].name}_input"))
+            self._set_graph(Input(batch_shape=shape, dtype=first.dtype, name=f"{first.name}_input"))
             self._inferred = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -133,31 +134,25 @@ class Sequential(Model):
         Raises:
             ValueError: the inputs do not fit the layers. The model is as before then.
         """
-        shape = self._unfamiliar(inputs)
+        given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
+        shape = self._unfamiliar(as_shape(given.shape)) if hasattr(given, "shape") else None
         if shape is None:
             return super().__call__(inputs, *args, **kwargs)
         with all_or_nothing(self):
-            self._infer(shape, self._dtype_for(inputs))
+            self._infer(shape)
             return super().__call__(inputs, *args, **kwargs)
 
-    def _unfamiliar(self, inputs: Any) -> tuple[int | None, ...] | None:
-        """The input shape that the graph must be made for before this call; None if it fits."""
+    def _unfamiliar(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
+        """The input shape that the graph must be made for before a call on this one; None if it fits."""
         graph = self._graph
-        given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
-        if (graph is not None and not self._inferred) or not hasattr(given, "shape"):
-            return None
-        shape = as_shape(given.shape)
         if graph is None:
             keep_batch = any(getattr(layer, "stateful", False) for layer in self._flatten_layers())
             return shape if keep_batch else (None, *shape[1:])
         known = graph.inputs.shape
-        if len(known) != len(shape):
+        if not self._inferred or len(known) != len(shape):
             return None
         relaxed = tuple(a if a == b else None for a, b in zip(known, shape, strict=True))
         return None if relaxed == known else relaxed
-
-    def _dtype_for(self, inputs: Any) -> Any:
-        return None if self._graph is None else self._graph.inputs.dtype
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output for an input of this shape."""
