@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,13 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"rnnpack: error: {tmp_path}/none.keras: No such file or directory\n"
     assert process("info", capture_output=True).returncode == 2
+
+
+def test_python_m(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["rnnpack", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("rnnpack", run_name="__main__")
+    assert caught.value.code == 0
 
 
 def test_whoever_reads_may_go_away() -> None:

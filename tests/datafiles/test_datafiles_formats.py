@@ -18,7 +18,7 @@ from rnnpack.formats import FormatError
 
 DENSE = [".npy", ".npz", ".parquet", ".csv"]
 RAGGED = [".npz", ".parquet"]
-few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def needs(suffix: str) -> None:
@@ -182,6 +182,18 @@ def test_parquet_lists_and_row_groups(tmp_path: Path) -> None:
             same(everything(source, 9, start), part(chunk, start, 100))
     with open_rows(tmp_path / "x.parquet") as source:
         assert list(source.chunks(10, 100)) == []
+
+
+def test_row_groups_end_in_time(tmp_path: Path, monkeypatch: Any) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    rows: Chunk = {"x": np.arange(20.0), "y": (np.arange(20), np.ones(20, np.int64))}
+    for name, limit, groups in (("_GROUP_ROWS", 8, 3), ("_GROUP_BYTES", 8 * 24, 3), ("_GROUP_ROWS", 40, 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"rnnpack.datafiles.parquet.{name}", limit)
+            write(tmp_path / "x.parquet", rows, 2)
+        assert pq.ParquetFile(tmp_path / "x.parquet").num_row_groups == groups
+        with open_rows(tmp_path / "x.parquet") as source:
+            same(everything(source, 7), rows)
 
 
 @pytest.mark.parametrize("suffix", DENSE)

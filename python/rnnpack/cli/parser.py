@@ -54,7 +54,8 @@ examples:
   rnnpack convert model.pt model.onnx
   rnnpack convert weights.bin model.keras --from pytorch
 
-The ending of OUT picks its format, what is in IN picks the reader."""
+The ending of OUT picks its format, what is in IN picks the reader. State dicts of PyTorch become layers that
+take (batch, time, features)."""
 
 _BENCH = """\
 examples:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnpack.cli.job import Job
 from rnnpack.cli.journal import Journal, Request, fingerprint, journal_path
-from rnnpack.cli.models import loaded
+from rnnpack.cli.models import ready
 from rnnpack.cli.terminal import note
 from rnnpack.cli.version import version
 from rnnpack.datafiles import SUFFIXES, Computation, open_rows
@@ -59,7 +59,7 @@ def _run_here(options: Any, output: Path) -> None:
     position = journal.read() if interrupted and options.resume else None
     if position is None:
         journal.remove()
-    model = loaded(options.model, options.precision, options.threads)
+    model = ready(options.model, options.precision, options.threads)
     computation = Computation(model, options.batch_size, options.columns, options.output_columns)
     with open_rows(options.input) as source:
         job = Job(source, computation, output, journal, options.chunk_rows, position)
