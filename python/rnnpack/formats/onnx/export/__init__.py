@@ -11,7 +11,7 @@ from rnnpack import layers, models, symbolic
 from rnnpack.engine import nest
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.onnx import tensors
-from rnnpack.formats.onnx.export import over_time, plain, recurrent
+from rnnpack.formats.onnx.export import attention, over_time, plain, recurrent
 from rnnpack.formats.onnx.export.builder import EXPORTERS, Builder, Call, Value
 from rnnpack.formats.onnx.messages import (
     Dimension,
@@ -24,13 +24,18 @@ from rnnpack.formats.onnx.messages import (
     TypeProto,
     ValueInfoProto,
 )
+from rnnpack.layers.base import call_signature
+from rnnpack.layers.reshaping import SameDtype
 from rnnpack.models.graph import Ref
 
-assert over_time and plain and recurrent  # importing them has filled the table of exporters
+assert attention and over_time and plain and recurrent  # importing them has filled the table of exporters
 
 # Old enough for runtimes in use, new enough for all that is written. IR 8 goes with opset 17.
 OPSET = 17
 IR_VERSION = 8
+
+# What takes integers as they are.
+_KEEPING_INTEGERS = (layers.Embedding, SameDtype, layers.TimeDistributed)
 
 
 def exported(model: Any) -> ModelProto:
@@ -105,17 +110,18 @@ class _Exporter:
         for symbol in nest.flatten(graph.inputs):
             self._refuse_mask(symbol, symbol.name)
         for step in graph.steps:
-            if step.args:
-                raise self._error(step.layer, "a call with several positional arguments")
             found = [_value_of(leaf, slots) for leaf in nest.flatten(step.inputs)]
+            named = zip(call_signature(step.layer.call).parameters, step.args, strict=False)
+            given = {**dict(named), **step.kwargs}
             keywords = {
                 name: nest.map_structure(partial(_value_of, slots=slots), value)
-                for name, value in step.kwargs.items()
+                for name, value in given.items()
                 if value is not None
             }
+            for symbol in step.outputs:
+                self._refuse_mask(symbol, step.layer.name)
             names = self.layer(step.layer, found, keywords)
             for slot, name, symbol in zip(step.slots, names, step.outputs, strict=True):
-                self._refuse_mask(symbol, step.layer.name)
                 slots[slot] = Value(name, symbol.shape, symbol.dtype)
         return [_value_of(leaf, slots) for leaf in nest.flatten(graph.results)]
 
@@ -138,8 +144,15 @@ class _Exporter:
         if dtype not in (np.float32, np.float64):
             raise self._error(layer, f"it computes in {dtype}, expected float32 or float64")
         before, self.builder.layer = self.builder.layer, layer.name
-        if entry.floats:
-            inputs = [self.builder.cast(value, dtype) for value in inputs]
+        whole = any(value.dtype.kind != "f" for value in inputs)
+        if whole and not (entry.floats or isinstance(layer, _KEEPING_INTEGERS)):
+            raise self.builder.error("its inputs are integers")
+        inputs = [
+            self.builder.cast(value, dtype)
+            if entry.floats or (layer.autocast and value.dtype.kind == "f")
+            else value
+            for value in inputs
+        ]
         names = entry.write(self.builder, layer, Call(inputs, keywords, self))
         self.builder.layer = before
         return names

@@ -1,4 +1,4 @@
-"""Convolution, pooling, attention, and layers applied to every timestep, as ONNX nodes."""
+"""Convolution, pooling, and layers applied to every timestep, as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -123,35 +123,3 @@ def _time_distributed(builder: Builder, layer: Any, call: Call) -> list[str]:
         sizes = builder.add("Shape", name, start=1)
         found.append(builder.add("Reshape", name, builder.add("Concat", shape, sizes, axis=0)))
     return found
-
-
-# Attention.
-
-
-@exports(layers.Attention, layers.AdditiveAttention, keywords=True)
-def _attention(builder: Builder, layer: Any, call: Call) -> list[str]:
-    asked = {name: value for name, value in call.keywords.items() if value}
-    want_scores = asked.pop("return_attention_scores", False)
-    if layer.causal or asked:
-        raise builder.error(f"masks of attention, here {sorted(asked) or 'causal'}, are not written")
-    query, value, *rest = call.inputs
-    key = rest[0] if rest else value
-    scale = None if layer.scale is None else weight(builder, layer.scale, query.dtype)
-    additive = type(layer) is layers.AdditiveAttention
-    if additive or layer.score_mode == "concat":
-        sums = builder.add("Add", builder.unsqueeze(query.name, 2), builder.unsqueeze(key.name, 1))
-        if scale is not None and not additive:
-            sums = builder.add("Mul", sums, scale)
-        sums = builder.add("Tanh", sums)
-        if scale is not None and additive:
-            sums = builder.add("Mul", sums, scale)
-        scores = builder.add("ReduceSum", sums, builder.constant([-1]), keepdims=0)
-        if not additive:
-            scores = builder.add("Mul", scores, weight(builder, layer.concat_score_weight, query.dtype))
-    else:
-        scores = builder.add("MatMul", query.name, builder.transposed(key.name, 0, 2, 1))
-        if scale is not None:
-            scores = builder.add("Mul", scores, scale)
-    weights = builder.add("Softmax", scores, axis=-1)
-    result = builder.add("MatMul", weights, value.name)
-    return [result, weights] if want_scores else [result]

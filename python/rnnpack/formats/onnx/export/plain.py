@@ -117,27 +117,18 @@ _MERGES = {
 def _merge(builder: Builder, layer: Any, call: Call) -> list[str]:
     if len({len(value.shape) for value in call.inputs}) > 1:
         raise builder.error(f"inputs of different ranks, {[value.shape for value in call.inputs]}")
-    first, *rest = [value.name for value in _in_one_dtype(builder, layer, call)]
+    first, *rest = [value.name for value in call.inputs]
     for name in rest:
         first = builder.add(_MERGES[type(layer)], first, name)
     if type(layer) is layers.Average:
-        count = builder.constant(len(call.inputs), layer.dtype_policy.compute_dtype)
+        count = builder.constant(len(call.inputs), call.x.dtype)
         first = builder.add("Div", first, count)
     return [first]
 
 
-def _in_one_dtype(builder: Builder, layer: Any, call: Call) -> list[Any]:
-    """The inputs; cast to the layer's dtype unless they are all of one type of integers."""
-    alike = len({value.dtype for value in call.inputs}) == 1
-    if alike and call.x.dtype.kind in "iu" and type(layer) is not layers.Average:
-        return call.inputs
-    return [builder.cast(value, layer.dtype_policy.compute_dtype) for value in call.inputs]
-
-
 @exports(layers.Concatenate, floats=False)
 def _concatenate(builder: Builder, layer: Any, call: Call) -> list[str]:
-    names = [value.name for value in _in_one_dtype(builder, layer, call)]
-    return [builder.add("Concat", *names, axis=int(layer.axis))]
+    return [builder.add("Concat", *(value.name for value in call.inputs), axis=int(layer.axis))]
 
 
 # Shapes.
