@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,10 @@ class BaseDenseAttention(Layer):
             result = np.where(query_mask[..., np.newaxis], result, result.dtype.type(0))
         return (result, weights) if return_attention_scores else result
 
+    @abstractmethod
     def _scores(self, query: NDArray[Any], key: NDArray[Any]) -> NDArray[Any]:
         """How well keys go with queries: (batch, queries, values)."""
-        raise AssertionError("every subclass has its own")
+        ...
 
     def _checked(self, inputs: Any) -> Any:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):

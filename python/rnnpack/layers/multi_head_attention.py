@@ -280,7 +280,7 @@ class MultiHeadAttention(OptionsLayer):
 
 
 def _seen(query: Any, value: Any, masks: Sequence[Any], attention_mask: Any, causal: bool) -> Any:
-    """Where a query sees a value: bools that broadcast to (batch, queries, values), or None for everywhere."""
+    """Where a query sees a value: bools that fit (batch, queries, values), or None for everywhere."""
     parts = [] if attention_mask is None else [np.asarray(attention_mask, np.bool_)]
     for name, mask, array, axis in zip(
         ("query", "value", "key"), masks, (query, value, value), (2, 1, 1), strict=True

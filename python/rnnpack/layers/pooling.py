@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,8 @@ class Pooling1D(SameDtype):
         self._count(inputs.shape[2])
         return self._pooled(inputs.swapaxes(1, 2)).swapaxes(1, 2)
 
-    def _pooled(self, rows: NDArray[Any]) -> NDArray[Any]:
-        raise AssertionError("every subclass has its own")
+    @abstractmethod
+    def _pooled(self, rows: NDArray[Any]) -> NDArray[Any]: ...
 
     def _windows(self, rows: NDArray[Any], outside: Any) -> NDArray[Any]:
         """The windows, with `outside` where they reach over the ends."""

@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rnnpack.engine import nest
+from rnnpack.layers.input_spec import InputSpec
 from rnnpack.symbolic import Node, SymbolicArray
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Graph:
         inputs, outputs: nests of symbolic arrays; the flat inputs are in the first slots.
         results: the outputs' Refs, in their structure.
         steps: in the order in which they run.
+        spec: what the flat inputs must look like; made once, as prepared calls of layers end where an
+            InputSpec is made.
         members: inputs (symbolic arrays) and layers in Keras's order: by the length of the longest way to
             an output, then as they are met on the ways back from the outputs.
     """
@@ -66,6 +69,7 @@ class Graph:
     outputs: Any
     results: Any
     steps: tuple[Step, ...]
+    spec: list[InputSpec]
     members: tuple[Any, ...]
 
     @property
@@ -93,8 +97,11 @@ class Graph:
             return getattr(value, "_keras_mask", None) if leaf.mask else value
 
         for step in self.steps:
-            arguments = nest.map_structure(value_of, (step.inputs, *step.args))
-            keywords = nest.map_structure(value_of, step.kwargs)
+            if type(step.inputs) is Ref and not step.args:  # as in most models, and faster
+                arguments: Sequence[Any] = (value_of(step.inputs),)
+            else:
+                arguments = nest.map_structure(value_of, (step.inputs, *step.args))
+            keywords = nest.map_structure(value_of, step.kwargs) if step.kwargs else {}
             results = (call or _call)(step, arguments, keywords)
             slots.update(zip(step.slots, results, strict=True))
         return nest.map_structure(value_of, self.results)
@@ -127,7 +134,8 @@ def graph_of(inputs: Any, outputs: Any) -> Graph:
     _check_names(members)
     steps, places = _steps(flat, nodes)
     results = nest.map_structure(partial(_ref, places=places), outputs)
-    return Graph(inputs, outputs, results, steps, tuple(members))
+    spec = [InputSpec(shape=symbol.shape) for symbol in flat]
+    return Graph(inputs, outputs, results, steps, spec, tuple(members))
 
 
 def symbols_in(structure: Any) -> Iterator[SymbolicArray]:

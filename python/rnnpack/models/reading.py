@@ -14,7 +14,7 @@ from rnnpack import dtypes
 from rnnpack.engine import nest
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models.configs import CONSTANT
-from rnnpack.symbolic import Input, SymbolicArray
+from rnnpack.symbolic import Input, SymbolicArray, any_symbolic
 
 # Containers inside containers; a model inside a model takes five.
 MAX_DEPTH = 200
@@ -67,7 +67,7 @@ def graph_parts(config: Any, custom_objects: dict[str, Any] | None) -> tuple[Any
 
 def check_depth(config: Any) -> None:
     """Raises ValueError if containers are nested too deeply, or endlessly."""
-    level = [config]
+    level = [config] if isinstance(config, (dict, list, tuple)) else []
     for _ in range(MAX_DEPTH):
         below = (child for container in level for child in _children(container))
         level = list({id(child): child for child in below if isinstance(child, (dict, list, tuple))}.values())
@@ -303,6 +303,8 @@ def _make(call: Call, layer: Any, outputs: dict[tuple[str, int], list[Any]]) -> 
     where = f'Call of layer "{call.layer}"'
     inputs = _resolved(call.inputs, outputs, where)
     keywords = _resolved(call.keywords, outputs, where)
+    if not any_symbolic((inputs, keywords)):
+        raise ValueError(f"{where} depends on no input")
     try:
         return nest.flatten(layer(inputs, **keywords))
     except MemoryError:

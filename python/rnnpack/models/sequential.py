@@ -57,7 +57,7 @@ class Sequential(Model):
             raise TypeError(f"A Sequential model takes layers, got {layer!r}")
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f'The name "{layer.name}" is used twice in the Model; names must be unique')
-        with all_or_nothing(self):
+        with all_or_nothing(self), all_or_nothing(layer):
             start = self._own_input(layer) if self._graph is None and not self.layers else None
             if start is not None:
                 self._graph = graph_of(start, start)
@@ -78,9 +78,10 @@ class Sequential(Model):
         if self._graph is None:
             return
         start = self._graph.inputs
-        self._graph = None
         if self.layers or not self._inferred:
             self._set_graph(start)
+        else:
+            self._graph, self._inferred, self.built = None, False, False
 
     @staticmethod
     def _own_input(layer: Layer) -> SymbolicArray | None:
@@ -101,11 +102,11 @@ class Sequential(Model):
         self._graph = graph
         self.built = bool(self.layers)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """Builds all layers.
 
         Args:
-            input_shape: of the input, batch included; not needed where the model knows it.
+            input_shape: of the input, batch included; None if the model knows it.
 
         Raises:
             ValueError: no shape, or one that does not fit the layers. The model is as before then.
