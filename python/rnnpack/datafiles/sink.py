@@ -45,7 +45,8 @@ class PartialFile:
             ValueError: it is shorter than that, or another process is writing it.
             OSError: it cannot be opened.
         """
-        self._file = open(os.open(path, os.O_RDWR | (0 if size else os.O_CREAT), 0o666), "r+b", buffering=0)
+        descriptor = os.open(path, os.O_RDWR | (0 if size else os.O_CREAT), 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
         try:
             self._lock(path)
             if os.fstat(self._file.fileno()).st_size < size:
