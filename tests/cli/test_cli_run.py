@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tracemalloc
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,20 @@ def test_the_last_line_says_how_fast_it_was(tmp_path: Path, capsys: Any) -> None
     assert err.startswith(f"wrote {tmp_path}/y.npy: 100 rows in ") and "MB/s of input" in err
     assert main(["run", model, rows, "-o", str(tmp_path / "z.npy"), "-q"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("target", [".npy", ".npz", ".csv"])
+def test_memory_depends_on_chunks_not_on_files(target: str, tmp_path: Path, monkeypatch: Any) -> None:
+    model, rows = cli_files.last_model_file(tmp_path), cli_files.rows_file(tmp_path / "x.npy", 20_000, 20)
+    assert run(model, rows, "-o", str(tmp_path / "y.npy")) == 0  # imports and caches
+    monkeypatch.setattr("rnnpack.cli.job._CHUNK_BYTES", 1 << 18)
+    tracemalloc.start()
+    try:
+        assert run(model, rows, "-o", str(tmp_path / f"z{target}")) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e6 < os.path.getsize(rows) / 2
 
 
 def refused(capsys: Any, *words: str) -> str:
