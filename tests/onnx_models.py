@@ -48,7 +48,9 @@ def node(op: str, inputs: str, outputs: str, name: str = "", **attributes: Any) 
 def value_info(name: str, dtype: Any, shape: Any) -> messages.ValueInfoProto:
     """An input or output; sizes are numbers, names or None; shape None for no shape."""
     dims = [
-        messages.Dimension(dim_value=size) if isinstance(size, int) else messages.Dimension(dim_param=size or "")
+        messages.Dimension(dim_value=size)
+        if isinstance(size, int)
+        else messages.Dimension(dim_param=size or "")
         for size in shape or ()
     ]
     number = tensors.type_number(np.dtype(dtype))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -103,18 +107,24 @@ def test_any_moment(
         output.unlink()
 
 
+def noted(journal: Path) -> int:
+    """Tells one state of the journal from the next."""
+    return journal.stat().st_mtime_ns if journal.exists() else 0
+
+
 @pytest.mark.parametrize(
     ("target", "sent"),
     [(".npy", signal.SIGINT), (".npz", signal.SIGINT), (".csv", signal.SIGKILL), (".npz", signal.SIGKILL)],
 )
 def test_signals_at_random_moments(target: str, sent: int, folder: Path) -> None:
     wanted = whole(folder, target)
-    output, partial = folder / f"y{target}", folder / f"y{target}.partial"
+    output, journal = folder / f"y{target}", folder / f"y{target}.partial.json"
     chance = random.Random(target)
     codes: list[int] = []
     while 0 not in codes:
+        before = noted(journal)
         running = cli_files.process(*words(folder, target, "--resume"))
-        while running.poll() is None and not partial.exists():
+        while running.poll() is None and noted(journal) == before:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.15))
         if len(codes) < 4:
@@ -126,7 +136,24 @@ def test_signals_at_random_moments(target: str, sent: int, folder: Path) -> None
         codes.append(0 if output.exists() else code)  # the signal may come when all is done
     assert len(codes) > 1
     assert output.read_bytes() == wanted
-    assert not partial.exists()
+
+
+def test_ctrl_c_on_a_terminal(folder: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, str(cli_files.SCRIPT), *words(folder, ".npy")]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PAUSE": "0.2"}
+    running = subprocess.Popen(command, stderr=terminal, stdin=terminal, stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    while b"rows/s" not in shown or not (folder / "y.npy.partial.json").exists():
+        shown += os.read(controller, 1000)
+    running.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal closes
+        while piece := os.read(controller, 1000):
+            shown += piece
+    os.close(controller)
+    assert running.wait(60) == 130
+    assert b"the same command with --resume goes on" in shown
 
 
 def interrupted(folder: Path, monkeypatch: Any, *more: str) -> None:

@@ -18,7 +18,7 @@ from rnnpack.formats import FormatError
 
 DENSE = [".npy", ".npz", ".parquet", ".csv"]
 RAGGED = [".npz", ".parquet"]
-few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def needs(suffix: str) -> None:
@@ -184,6 +184,18 @@ def test_parquet_lists_and_row_groups(tmp_path: Path) -> None:
         assert list(source.chunks(10, 100)) == []
 
 
+def test_row_groups_end_in_time(tmp_path: Path, monkeypatch: Any) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    rows: Chunk = {"x": np.arange(20.0), "y": (np.arange(20), np.ones(20, np.int64))}
+    for name, limit, groups in (("_GROUP_ROWS", 8, 3), ("_GROUP_BYTES", 8 * 24, 3), ("_GROUP_ROWS", 40, 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"rnnpack.datafiles.parquet.{name}", limit)
+            write(tmp_path / "x.parquet", rows, 2)
+        assert pq.ParquetFile(tmp_path / "x.parquet").num_row_groups == groups
+        with open_rows(tmp_path / "x.parquet") as source:
+            same(everything(source, 7), rows)
+
+
 @pytest.mark.parametrize("suffix", DENSE)
 @pytest.mark.parametrize("cut", [0, 5])
 def test_an_interrupted_file_is_gone_on_with(suffix: str, cut: int, tmp_path: Path) -> None:
@@ -216,6 +228,15 @@ def test_a_partial_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"shorter than the 4 bytes"):
         create_rows(path, [Column("x", np.dtype("f4"), ())], SinkState(1, 4))
     assert (tmp_path / "x.npy.partial").exists()
+
+
+def test_two_writers_of_one_file(tmp_path: Path) -> None:
+    columns = [Column("x", np.dtype("f4"), ())]
+    with create_rows(tmp_path / "x.npy", columns) as sink:
+        sink.append({"x": np.ones(3, "f4")})
+        with pytest.raises(ValueError, match="another process is writing it"):
+            create_rows(tmp_path / "x.npy", columns)
+    assert np.load(tmp_path / "x.npy").sum() == 3
 
 
 def test_a_sink_can_be_given_up(tmp_path: Path) -> None:

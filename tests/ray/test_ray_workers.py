@@ -28,9 +28,9 @@ ROWS, STEPS, FEATURES, CHUNK = 600, 12, 5, 10
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Four CPUs, so four worker processes."""
+    """Eight CPUs: reading a dataset needs some beside those of the actors."""
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -135,9 +135,9 @@ def test_a_run_that_is_given_up_leaves_no_worker(model: Any, rows: Any) -> None:
     next(results)
     results.close()
     until = time.monotonic() + 30
-    while ray.available_resources().get("CPU", 0) < 4 and time.monotonic() < until:
+    while ray.available_resources().get("CPU", 0) < 8 and time.monotonic() < until:
         time.sleep(0.1)
-    assert ray.available_resources()["CPU"] == 4
+    assert ray.available_resources()["CPU"] == 8
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

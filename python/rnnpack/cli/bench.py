@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpack.cli.models import loaded
+from rnnpack.cli.models import ready
 from rnnpack.cli.terminal import styled, table
-from rnnpack.datafiles.fitting import ModelInput, inputs_of
-from rnnpack.engine import nest
-from rnnpack.layers import Embedding
-from rnnpack.models import Model
+from rnnpack.datafiles.fitting import ModelInput
+from rnnpack.datafiles.running import Runner, as_model, runner_of
+from rnnpack.layers import Embedding, Layer
 from rnnpack.threads import get_num_threads
 
 # Calls of a measurement.
@@ -48,8 +47,11 @@ class Figures:
 
 def command(options: Any) -> None:
     """Prints a table or JSON."""
-    model = loaded(options.model, options.precision, options.threads)
-    figures = list(_measured(model, options.batch_sizes, options.timesteps, options.seconds))
+    model = ready(options.model, options.precision, options.threads)
+    if isinstance(model, Layer):
+        model = as_model(model)
+    runner = runner_of(model)
+    figures = list(_measured(runner, _words(model), options.batch_sizes, options.timesteps, options.seconds))
     if options.json:
         kept = {"model": model.name, "threads": get_num_threads(), "precision": options.precision}
         print(json.dumps({**kept, "results": [asdict(one) for one in figures]}, indent=2))
@@ -74,16 +76,15 @@ def command(options: Any) -> None:
 
 
 def _measured(
-    model: Model, batch_sizes: list[int], timesteps: list[int], seconds: float
+    runner: Runner, words: int | None, batch_sizes: list[int], timesteps: list[int], seconds: float
 ) -> Iterator[Figures]:
-    inputs = inputs_of(model)
     rng = np.random.default_rng(0)
     # Sizes of time that the model fixes are measured once.
-    free = any(one.shape and one.shape[0] is None for one in inputs)
+    free = any(one.shape and one.shape[0] is None for one in runner.inputs)
     for steps in timesteps if free else [None]:
         for batch in batch_sizes:
-            arrays = [_random(rng, model, one, batch, steps) for one in inputs]
-            times = _timed(model, nest.pack_sequence_as(model.input, arrays), seconds)
+            arrays = [_random(rng, words, one, batch, steps) for one in runner.inputs]
+            times = _timed(runner, arrays, seconds)
             lower, median, upper = np.quantile(times, [0.25, 0.5, 0.75]) * 1e3
             length = arrays[0].shape[1] if arrays[0].ndim > 1 else None
             yield Figures(
@@ -97,20 +98,26 @@ def _measured(
             )
 
 
-def _timed(model: Model, inputs: Any, seconds: float) -> NDArray[np.float64]:
+def _timed(runner: Runner, arrays: list[NDArray[Any]], seconds: float) -> NDArray[np.float64]:
     """Seconds of single calls, after one that packs the weights."""
-    model(inputs, training=False)
+    runner.once(arrays)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _FEWEST or (time.perf_counter() < end and len(times) < _MOST):
         began = time.perf_counter()
-        model(inputs, training=False)
+        runner.once(arrays)
         times.append(time.perf_counter() - began)
     return np.array(times)
 
 
+def _words(model: Any) -> int | None:
+    """How many words the model can look up; None if it looks none up, or does not tell."""
+    layers = model._flatten_layers() if isinstance(model, Layer) else ()
+    return min((layer.input_dim for layer in layers if isinstance(layer, Embedding)), default=None)
+
+
 def _random(
-    rng: np.random.Generator, model: Model, one: ModelInput, batch: int, timesteps: int | None
+    rng: np.random.Generator, words: int | None, one: ModelInput, batch: int, timesteps: int | None
 ) -> NDArray[Any]:
     """Normal numbers; numbers of words for a row without features in a model that looks words up.
 
@@ -123,7 +130,6 @@ def _random(
     if None in shape:
         raise ValueError(f"input {one} leaves a size open that is not that of time")
     size = (batch, *(axis for axis in shape if axis is not None))
-    words = [layer.input_dim for layer in model._flatten_layers() if isinstance(layer, Embedding)]
-    if one.dtype.kind in "iu" or (words and len(shape) == 1):
-        return rng.integers(0, min(words, default=2), size).astype(one.dtype)
+    if one.dtype.kind in "iu" or (words is not None and len(shape) == 1):
+        return rng.integers(0, words or 2, size).astype(one.dtype)
     return rng.normal(size=size).astype(one.dtype)

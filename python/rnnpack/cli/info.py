@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rnnpack.cli.models import loaded
+from rnnpack.datafiles.running import as_model
 from rnnpack.formats import detect
+from rnnpack.layers import Layer
 from rnnpack.models import Model
-from rnnpack.symbolic import SymbolicArray
+
+if TYPE_CHECKING:
+    from rnnpack.formats.onnx import OnnxModel
 
 
 def command(options: Any) -> None:
     """Prints a table or JSON."""
-    model = loaded(options.model)
+    model, format = loaded(options.model), detect(options.model)
+    if isinstance(model, Layer):
+        model = as_model(model)
     if options.json:
-        print(json.dumps({"format": detect(options.model), **description(model)}, indent=2))
+        described = _model(model) if isinstance(model, Model) else _graph(model)
+        print(json.dumps({"format": format, **described}, indent=2))
         return
-    print(f"{options.model}: {detect(options.model)}")
+    print(f"{options.model}: {format}")
     model.summary()
-    for title, symbols in (("Inputs", model.inputs), ("Outputs", model.outputs)):
-        names = model.input_names if title == "Inputs" else model.output_names
-        shapes = [
-            f"{name} {symbol.shape} {symbol.dtype.name}" for name, symbol in zip(names, symbols, strict=True)
-        ]
-        print(f"{title}: {', '.join(shapes)}")
+    if isinstance(model, Model):
+        for title, arrays in (("Inputs", _arrays(model.inputs)), ("Outputs", _outputs(model))):
+            texts = [f"{one['name']} {one['shape']} {one['dtype']}" for one in arrays]
+            print(f"{title}: {', '.join(texts)}")
 
 
-def description(model: Model) -> dict[str, Any]:
-    """The model as plain values."""
+def _model(model: Model) -> dict[str, Any]:
+    """A model of layers as plain values."""
     steps = model._built_graph().steps
     shapes = {id(step.layer): [symbol.shape for symbol in step.outputs] for step in reversed(steps)}
     return {
         "name": model.name,
-        "inputs": _arrays(model.input_names, model.inputs),
-        "outputs": _arrays(model.output_names, model.outputs),
+        "inputs": _arrays(model.inputs),
+        "outputs": _outputs(model),
         "parameters": _size(model),
         "layers": [
             {
@@ -51,11 +59,33 @@ def description(model: Model) -> dict[str, Any]:
     }
 
 
-def _arrays(names: list[str], symbols: list[SymbolicArray]) -> list[dict[str, Any]]:
+def _graph(model: OnnxModel) -> dict[str, Any]:
+    """An ONNX graph as plain values; its layers are the recurrent nodes."""
+    return {
+        "name": model.name,
+        "opset": model.opset,
+        "inputs": _arrays(model.inputs),
+        "outputs": _arrays(model.outputs),
+        "parameters": model.count_params(),
+        "layers": [{"name": name, "runs": str(one)} for name, one in model.explain().items()],
+    }
+
+
+def _arrays(specs: Iterable[Any]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "shape": symbol.shape, "dtype": symbol.dtype.name}
-        for name, symbol in zip(names, symbols, strict=True)
+        {
+            "name": one.name,
+            "shape": one.shape,
+            "dtype": None if one.dtype is None else np.dtype(one.dtype).name,
+        }
+        for one in specs
     ]
+
+
+def _outputs(model: Model) -> list[dict[str, Any]]:
+    """The outputs under the names that they have in files."""
+    pairs = zip(_arrays(model.outputs), model.output_names, strict=True)
+    return [{**one, "name": name} for one, name in pairs]
 
 
 def _size(layer: Any) -> int:

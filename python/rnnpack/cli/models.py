@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from rnnpack.datafiles.fitting import as_model
-from rnnpack.formats import load
-from rnnpack.models import Model
+from pathlib import Path
+from typing import Any
+
+from rnnpack.formats import detect, load, pytorch
 from rnnpack.threads import set_num_threads
 
 
-def loaded(path: str, precision: str = "full", threads: int | None = None) -> Model:
-    """A model from a file; a layer that was saved alone becomes a model of one layer.
+def loaded(path: str, format: str | None = None) -> Any:
+    """A model, a layer or an ONNX graph from a file.
+
+    State dicts of PyTorch do not say on which axis their module has the rows; here it is always the first.
+
+    Args:
+        path: the file.
+        format: as for `rnnpack.load`.
+
+    Raises:
+        FormatError: not a model file that can be read.
+        OSError: the file cannot be read.
+    """
+    if (format or detect(path)) == "pytorch":
+        return pytorch.load(Path(path), batch_first=True)
+    return load(path, format)
+
+
+def ready(path: str, precision: str, threads: int | None) -> Any:
+    """A model from a file, to be run.
 
     Args:
         path: the file.
@@ -18,12 +37,12 @@ def loaded(path: str, precision: str = "full", threads: int | None = None) -> Mo
 
     Raises:
         FormatError: not a model file that can be read.
-        ValueError: the model cannot compute in this precision, or does not know its inputs.
+        ValueError: the model cannot compute in this precision.
         OSError: the file cannot be read.
     """
     if threads is not None:
         set_num_threads(threads)
-    model = as_model(load(path))
+    model = loaded(path)
     if precision != "full":
         model.set_precision(precision)
     return model

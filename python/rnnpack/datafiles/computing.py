@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnpack.datafiles.columns import Chunk, Column, Rows, checked_chunk, columns_of
-from rnnpack.datafiles.fitting import as_model, fitted, inputs_of
-from rnnpack.engine import nest
+from rnnpack.datafiles.fitting import fitted
+from rnnpack.datafiles.running import runner_of
 
 
 class Computation:
@@ -23,14 +23,13 @@ class Computation:
     Rows of different lengths get what each would get alone, see `Model.predict`. Instances can be pickled.
 
     Args:
-        model: a model or a layer, built, not stateful.
+        model: a model or a layer, built, not stateful, or an ONNX graph.
         batch_size: rows that run together.
         columns: names of the columns to use, for the inputs in their order; None: all.
         output_columns: names for the outputs; None: the model's own.
 
     Attributes:
-        model: the model; a layer is wrapped in one.
-        inputs: what it takes.
+        inputs: what the model takes.
         batch_size: rows that run together.
 
     Raises:
@@ -48,19 +47,9 @@ class Computation:
         """See the class."""
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive, got {batch_size}")
-        for layer in model._flatten_layers():
-            if layer.stateful:
-                raise ValueError(
-                    f"Layer {layer.name} is stateful, so that rows would depend on those before: rebuild it "
-                    "with stateful=False"
-                )
-            if layer is model and getattr(layer, "time_major", False):
-                raise ValueError(
-                    f"Layer {layer.name} has time_major=True: its first axis is not that of rows"
-                )
-        self.model = as_model(model)
+        self._runner = runner_of(model)
         self.batch_size = batch_size
-        self.inputs = inputs_of(self.model)
+        self.inputs = self._runner.inputs
         self.columns = None if columns is None else list(columns)
         self.output_columns = None if output_columns is None else list(output_columns)
         for names in (self.columns, self.output_columns):
@@ -102,16 +91,13 @@ class Computation:
             fitted(_together([chunk[name] for name in group]), group, one)
             for group, one in zip(groups, self.inputs, strict=True)
         ]
-        results = self.model.predict(
-            nest.pack_sequence_as(self.model.input, [_as_rows(array) for array in arrays]),
-            batch_size=self.batch_size,
-            verbose=0,
-        )
-        flat = list(_leaves(self.model.output, results))
-        names = self.output_columns or self.model.output_names
-        if len(names) != len(flat):
-            raise ValueError(f"the model has {len(flat)} outputs, got {len(names)} names: {', '.join(names)}")
-        return {name: _from_rows(one) for name, one in zip(names, flat, strict=True)}
+        outputs = self._runner.run(arrays, self.batch_size)
+        names = self.output_columns or self._runner.output_names
+        if len(names) != len(outputs):
+            raise ValueError(
+                f"the model has {len(outputs)} outputs, got {len(names)} names: {', '.join(names)}"
+            )
+        return dict(zip(names, outputs, strict=True))
 
     def _groups(self, columns: list[Column]) -> list[list[str]]:
         """For each input, the names of the columns it is made of."""
@@ -134,24 +120,3 @@ def _together(parts: list[Rows]) -> Rows:
     return (
         parts[0] if len(parts) == 1 else np.stack([part for part in parts if not isinstance(part, tuple)], 1)
     )
-
-
-def _as_rows(rows: Rows) -> Any:
-    """An input as `Model.predict` takes it: an array, or a list of rows."""
-    return np.split(rows[0], np.cumsum(rows[1])[:-1]) if isinstance(rows, tuple) else rows
-
-
-def _from_rows(output: Any) -> Rows:
-    """An output of `Model.predict` as a column."""
-    if not isinstance(output, list):
-        return np.asarray(output)
-    return np.concatenate(output), np.array([len(row) for row in output], np.int64)
-
-
-def _leaves(structure: Any, results: Any) -> Iterator[Any]:
-    """The results in the places of the structure's leaves; lists of rows are not taken apart."""
-    if not nest.is_nested(structure):
-        yield results
-        return
-    for part, result in zip(nest.children(structure), nest.children(results), strict=True):
-        yield from _leaves(part, result)

@@ -10,9 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.datafiles.columns import Rows
-from rnnpack.engine import nest
-from rnnpack.models import Model
-from rnnpack.symbolic import Input
 
 Shape = tuple["int | None", ...]
 
@@ -34,41 +31,6 @@ class ModelInput:
     def __str__(self) -> str:
         """Name and shape."""
         return f"{self.name}({', '.join('any' if size is None else str(size) for size in self.shape)})"
-
-
-def as_model(model: Any) -> Model:
-    """A model as it is; a layer as a model of this layer alone.
-
-    Raises:
-        ValueError: the layer does not say what it takes.
-    """
-    if isinstance(model, Model):
-        return model
-    specs = nest.flatten(model.input_spec)
-    shape = _shape_of(specs[0]) if len(specs) == 1 else None
-    if shape is None:
-        raise ValueError(f"Layer {model.name} does not say the shape of its inputs")
-    inputs = Input(shape, dtype=model.compute_dtype)
-    return Model(inputs, model(inputs), name=model.name)
-
-
-def inputs_of(model: Model) -> list[ModelInput]:
-    """What a model takes.
-
-    Raises:
-        ValueError: it does not know its inputs yet.
-    """
-    return [ModelInput(symbol.name, symbol.dtype, tuple(symbol.shape[1:])) for symbol in model.inputs]
-
-
-def _shape_of(spec: Any) -> Shape | None:
-    """The shape of a row that an InputSpec asks for."""
-    if spec is None or spec.ndim is None:
-        return None
-    shape = spec.shape or (None,) * spec.ndim
-    return tuple(
-        spec.axes.get(axis, spec.axes.get(axis - spec.ndim, size)) for axis, size in enumerate(shape)
-    )[1:]
 
 
 def fitted(rows: Rows, group: list[str], one: ModelInput) -> Rows:
@@ -112,10 +74,9 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def _cast(array: NDArray[Any], label: str, one: ModelInput) -> NDArray[Any]:
-    if array.dtype.kind == "f" and one.dtype.kind in "iu":
-        whole = np.rint(array)
+    if one.dtype.kind in "iu" and not np.can_cast(array.dtype, one.dtype):
         limits = np.iinfo(one.dtype)
-        if not np.all((whole == array) & (array >= limits.min) & (array <= limits.max)):
+        if not np.all((np.rint(array) == array) & (array >= limits.min) & (array <= limits.max)):
             raise ValueError(f"column {label!r}: input {one.name!r} takes whole numbers ({one.dtype.name})")
     cast: NDArray[Any] = array.astype(one.dtype, copy=False)
     return cast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,12 @@ def check_shape(array: NDArray[Any], expected: tuple[int, ...], name: str) -> No
     """Raises FormatError unless the array has this shape, without a size of zero."""
     if array.shape != expected or 0 in expected:
         raise FormatError(f"{name}: expected shape {expected}, got {array.shape}")
+
+
+def some(names: Iterable[Any]) -> str:
+    """Names for a message, not too many."""
+    known = [str(name)[:100] for name in names]
+    return ", ".join([*known[:12], *(["..."] if len(known) > 12 else [])])
 
 
 def with_weights(layer: Any, input_shape: tuple[Any, ...], weights: Sequence[NDArray[Any]]) -> Any:

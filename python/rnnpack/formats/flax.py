@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnnpack
-from rnnpack.formats.arrays import as_array, check_shape, with_weights
+from rnnpack.formats.arrays import as_array, check_shape, some, with_weights
 from rnnpack.formats.errors import FormatError
 
 _Path = tuple[str, ...]
@@ -57,13 +57,12 @@ def from_flax(
     """
     trees = {path: tree for path, tree in _cells(params, ()) if prefix is None or _leads_to(prefix, path)}
     if not trees:
-        names = ", ".join(map(str, params))[:200]
         raise FormatError(
-            f"`params`: no recurrent cell of flax at {prefix or 'any path'!r}; there are {names}"
+            f"`params`: no recurrent cell of flax at {prefix or 'any path'!r}; there are {some(params)}"
         )
     backward = _backward_path(list(trees))
     if len(trees) > 1 and backward is None:
-        paths = ", ".join(repr("/".join(path)) for path in trees)
+        paths = some(repr("/".join(path)) for path in trees)
         raise FormatError(f"`params`: several recurrent cells: pass `prefix`, one of {paths}")
     residual = bool(getattr(cell, "residual", False))
     ordered = sorted(trees, key=lambda path: path == backward)  # forwards first

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnnpack
-from rnnpack.formats.arrays import as_array, check_shape, with_weights
+from rnnpack.formats.arrays import as_array, check_shape, some, with_weights
 from rnnpack.formats.errors import FormatError
 
 _Params = Mapping[str, Any]
@@ -66,13 +66,13 @@ def _found(params: _Params, prefix: str | None) -> str:
     if prefix is not None and prefix in names:
         return prefix
     if not names or prefix is not None:
-        there = ", ".join(map(repr, params))[:200]
+        at = "any name" if prefix is None else prefix
         raise FormatError(
-            f"`params`: no LSTM, GRU or VanillaRNN of Haiku at {prefix or 'any name'!r}; there are {there}"
+            f"`params`: no LSTM, GRU or VanillaRNN of Haiku at {at!r}; there are {some(params)}"
         )
     if len(names) > 1:
         raise FormatError(
-            f"`params`: several recurrent cores: pass `prefix`, one of {', '.join(map(repr, names))}"
+            f"`params`: several recurrent cores: pass `prefix`, one of {some(map(repr, names))}"
         )
     return names[0]
 

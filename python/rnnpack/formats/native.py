@@ -32,6 +32,7 @@ from rnnpack.symbolic import Input
 SUFFIXES = (".safetensors",)
 
 _FORMAT, _VERSION = "rnnpack", "1"
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def detect(path: Path, head: bytes) -> bool:
@@ -199,7 +200,7 @@ def _set_precision(model: Layer, stored: Any, path: Path) -> None:
         except (TypeError, ValueError, OverflowError) as error:
             raise FormatError(f"{part}: layer {name!r}: {error}") from None
         members = plan.members_of(layer.cell)
-        sane = all(0 <= number < np.finfo(np.float32).max for pair in pairs for number in pair)
+        sane = all(0 <= number < _LARGEST for pair in pairs for number in pair)
         if pairs and (kind != "int8" or len(pairs) != len(members) or not sane):
             raise FormatError(f"{part}: layer {name!r}: {str(ranges)[:100]} are no ranges of its cells")
         layer._precision = Precision(kind, pairs)

@@ -11,19 +11,27 @@ from rnnpack import activations
 from rnnpack.layers.base import Layer
 
 
-def _slice(x: Any, index: Any) -> Any:
-    return x[tuple(index) if isinstance(index, list) else index]
+def _item(x: Any, index: Any) -> Any:
+    """`x[index]`, where slices are written as dicts and an ellipsis as "..."."""
+
+    def plain(one: Any) -> Any:
+        if isinstance(one, dict):
+            return slice(one.get("start"), one.get("stop"), one.get("step"))
+        return Ellipsis if one == "..." else one
+
+    return x[tuple(map(plain, index)) if isinstance(index, (list, tuple)) else plain(index)]
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(np, name)
         for name in (
-            "abs", "absolute", "add", "all", "any", "ceil", "clip", "cos", "divide", "equal", "exp", "expand_dims",
-            "expm1", "flip", "floor", "floor_divide", "greater", "greater_equal", "less", "less_equal", "log", "log1p",
-            "logical_and", "logical_not", "logical_or", "logical_xor", "max", "maximum", "mean", "min", "minimum",
-            "multiply", "negative", "not_equal", "power", "prod", "reciprocal", "reshape", "rint", "sign", "sin",
-            "sqrt", "square", "squeeze", "std", "subtract", "sum", "tanh", "transpose", "true_divide", "var",
+            "abs", "absolute", "add", "all", "any", "ceil", "clip", "cos", "divide", "equal", "exp",
+            "expand_dims", "expm1", "flip", "floor", "floor_divide", "greater", "greater_equal", "less",
+            "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "logical_xor", "max",
+            "maximum", "mean", "min", "minimum", "multiply", "negative", "not_equal", "power", "prod",
+            "reciprocal", "reshape", "rint", "sign", "sin", "sqrt", "square", "squeeze", "std", "subtract",
+            "sum", "tanh", "transpose", "true_divide", "var",
         )
     },
     **{
@@ -35,17 +43,19 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     },
     "concatenate": lambda *arrays, axis=-1: np.concatenate(arrays, axis),
     "stack": lambda *arrays, axis=0: np.stack(arrays, axis),
-    "get_item": _slice,
+    "get_item": _item,
+    "with_mask": lambda x, mask: x,
 }  # fmt: skip
 
 
 class Operation(Layer):
-    """Applies a function of NumPy to its inputs, such as `Operation("add", constants=[[1, 0.5]])(x)`: x + 0.5.
+    """Applies a function of NumPy to inputs, such as `Operation("add", constants=[[1, 0.5]])(x)`: x + 0.5.
 
     Functional models of Keras contain such steps wherever arithmetic was written between layers.
 
     Args:
-        function: name of a NumPy function or activation, or "get_item" for an index.
+        function: name of a NumPy function or activation; "get_item" for an index, in which slices are dicts
+            and an ellipsis is "..."; "with_mask" gives the first input the second as its mask.
         constants: `[position, value]` of arguments that are not inputs.
         options: keywords of the function.
         **kwargs: those of `Layer`.
@@ -64,13 +74,22 @@ class Operation(Layer):
         """See the class."""
         super().__init__(**kwargs)
         if function not in _FUNCTIONS:
-            raise ValueError(f"Operation: unknown function {function!r}, expected one of {sorted(_FUNCTIONS)}")
+            raise ValueError(
+                f"Operation: unknown function {function!r}, expected one of {sorted(_FUNCTIONS)}"
+            )
         pairs = [tuple(pair) for pair in constants]
-        if not all(len(pair) == 2 and type(pair[0]) is int and 0 <= pair[0] <= len(pairs) + 64 for pair in pairs):
+        if not all(
+            len(pair) == 2 and type(pair[0]) is int and 0 <= pair[0] <= len(pairs) + 64 for pair in pairs
+        ):
             raise ValueError(f"Operation: `constants` must hold [position, value] pairs, got {constants!r}")
         self.function = function
         self.constants = sorted(pairs, key=lambda pair: pair[0])
         self.options = dict(options or {})
+        self.supports_masking = function == "with_mask"
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """None, as what comes out has other axes; the given mask for "with_mask"."""
+        return inputs[1] if self.function == "with_mask" else None
 
     def call(self, inputs: Any) -> Any:
         """Applies the function to one array, or to several in a list, and the constants."""

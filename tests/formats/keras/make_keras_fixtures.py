@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras  # noqa: E402  (after the line above, which it reads)
+import keras
 
 MAJOR = int(keras.__version__.split(".")[0])
 HERE = pathlib.Path(__file__).parent
@@ -28,8 +28,10 @@ def lstm_corners():
     layers, x = keras.layers, keras.Input((5, 3), name="x")
     options = [
         {}, {"use_bias": False}, {"recurrent_activation": "hard_sigmoid"}, {"go_backwards": True},
-        {"activation": "relu", "recurrent_activation": "softsign"}, {"return_sequences": True, "unroll": True},
-        {"return_sequences": True, "return_state": True}, {"activation": "softplus", "unit_forget_bias": False},
+        {"activation": "relu", "recurrent_activation": "softsign"},
+        {"return_sequences": True, "unroll": True},
+        {"return_sequences": True, "return_state": True},
+        {"activation": "softplus", "unit_forget_bias": False},
     ]  # fmt: skip
     outputs = []
     for each in options:
@@ -60,7 +62,9 @@ def bidirectional():
     """All merge modes, stacked, with initial states and a backward layer of its own."""
     layers, x = keras.layers, keras.Input((4, 3))
     both = layers.Bidirectional
-    outputs = [both(layers.LSTM(2, return_sequences=True), merge_mode=mode)(x) for mode in ("sum", "mul", "ave")]
+    outputs = [
+        both(layers.LSTM(2, return_sequences=True), merge_mode=mode)(x) for mode in ("sum", "mul", "ave")
+    ]
     outputs += both(layers.GRU(2), merge_mode=None)(x)
     deep = both(layers.LSTM(2, return_sequences=True))(both(layers.GRU(2, return_sequences=True))(x))
     outputs.append(deep)
@@ -74,7 +78,9 @@ def masked_words():
     layers = keras.layers
     words, start = keras.Input((6,), dtype="int32", name="words"), keras.Input((4,), name="start")
     x = layers.Embedding(11, 3, mask_zero=True)(words)
-    h = layers.LSTM(4, return_sequences=True)(x, initial_state=[start, layers.Dense(4, activation="tanh")(start)])
+    h = layers.LSTM(4, return_sequences=True)(
+        x, initial_state=[start, layers.Dense(4, activation="tanh")(start)]
+    )
     h = layers.Dropout(0.5)(h)
     both = layers.Bidirectional(layers.GRU(2, return_sequences=True))(h)
     each = layers.TimeDistributed(layers.Dense(2))(both)
@@ -86,7 +92,9 @@ def cells():
     """RNN over cells and stacks of cells."""
     layers, x = keras.layers, keras.Input((4, 3))
     m = layers.Masking(mask_value=0.0)(x)
-    stack = layers.RNN([layers.LSTMCell(3), layers.GRUCell(2), layers.SimpleRNNCell(2)], return_sequences=True)
+    stack = layers.RNN(
+        [layers.LSTMCell(3), layers.GRUCell(2), layers.SimpleRNNCell(2)], return_sequences=True
+    )
     outputs = [stack(m), layers.RNN(layers.GRUCell(2, reset_after=False), go_backwards=True)(m)]
     return keras.Model({"x": x}, outputs)
 
@@ -96,7 +104,9 @@ def nested():
     layers, x, y = keras.layers, keras.Input((5, 3)), keras.Input((5, 3))
     head = keras.Sequential([layers.Dense(4, activation="relu"), layers.BatchNormalization()], name="head")
     a = keras.Input((5, 3))
-    tower = keras.Model(a, layers.LSTM(4, return_sequences=True)(layers.Conv1D(3, 2, padding="causal")(a)), name="tower")
+    tower = keras.Model(
+        a, layers.LSTM(4, return_sequences=True)(layers.Conv1D(3, 2, padding="causal")(a)), name="tower"
+    )
     shared = layers.GRU(3)
     p, q = tower(x), tower(y)
     attended = layers.Attention()([p, q])
@@ -104,6 +114,64 @@ def nested():
     out = head(layers.Concatenate()([pooled, shared(p), shared(q)]))
     again = head(layers.Concatenate()([pooled, shared(q), shared(p)]))
     return keras.Model([x, y], [out, layers.LayerNormalization()(again)])
+
+
+def attention():
+    """Attention of all kinds, of masked sequences too."""
+    layers, x, words = keras.layers, keras.Input((4, 6)), keras.Input((5,), dtype="int32")
+    embedding = layers.Embedding(11, 6, mask_zero=True)
+
+    def y():
+        # Keras 3 takes the mask off tensors that a MultiHeadAttention has seen, so every call gets its own.
+        return embedding(words)
+
+    own = y()
+    return keras.Model(
+        [x, words],
+        [
+            layers.MultiHeadAttention(2, 3, value_dim=4)(x, y()),
+            layers.MultiHeadAttention(2, 3, output_shape=5)(x, x, use_causal_mask=True),
+            layers.GRU(3)(layers.MultiHeadAttention(2, 3, use_bias=False)(own, own, own)),
+            layers.Attention(use_scale=True)([x, y()]),
+            layers.AdditiveAttention()([x, y()]),
+        ],
+    )
+
+
+def convolutions():
+    """Convolutions, pooling, merging and shapes around a recurrent layer."""
+    layers, x = keras.layers, keras.Input((8, 3))
+    h = layers.Conv1D(4, 3, padding="same", activation="relu")(x)
+    h = layers.BatchNormalization()(layers.ZeroPadding1D(1)(h))
+    h = layers.LeakyReLU(0.2)(layers.SeparableConv1D(4, 3, depth_multiplier=2)(h))
+    h = layers.Add()([h, layers.DepthwiseConv1D(2, padding="same")(h)])
+    h = layers.PReLU()(layers.SpatialDropout1D(0.3)(h))
+    low = layers.UpSampling1D(2)(layers.MaxPooling1D(2)(h))
+    both = layers.Concatenate()([layers.ELU(0.5)(h), layers.Softmax()(low), layers.AveragePooling1D(1)(h)])
+    last = layers.LSTM(3)(layers.LayerNormalization()(layers.Cropping1D((1, 0))(both)))
+    repeated = layers.Permute((2, 1))(layers.RepeatVector(2)(layers.Activation("selu")(last)))
+    flat = layers.Flatten()(layers.Reshape((2, 3))(repeated))
+    product = layers.Multiply()([layers.Subtract()([flat, flat]), layers.Maximum()([flat, flat])])
+    dot = layers.Dot(1, normalize=True)([flat, flat])
+    return keras.Model(
+        x, [repeated, flat, product, dot, layers.GlobalMaxPooling1D()(both), layers.Rescaling(2.0, 1.0)(last)]
+    )
+
+
+def operations():
+    """Arithmetic and indices between layers."""
+    layers, x = keras.layers, keras.Input((4, 6))
+    h = layers.LSTM(3, return_sequences=True)(x)
+    last = h[:, -1, :] * 2.0 + 1.0
+    outputs = [last, layers.Dense(2)(last - h[:, 0]), 1.0 / (h + 3.0)]
+    if MAJOR == 3:
+        ops = keras.ops
+        outputs += [
+            ops.mean(h, axis=1),
+            ops.concatenate([h, ops.tanh(h)], axis=-1),
+            ops.stack([last, last], axis=1),
+        ]
+    return keras.Model(x, outputs)
 
 
 def sequential():
@@ -120,14 +188,23 @@ def sequential():
     return model
 
 
-MODELS = (lstm_corners, gru_corners, bidirectional, masked_words, cells, nested, sequential)
+MODELS = (
+    lstm_corners, gru_corners, bidirectional, masked_words, cells,
+    nested, attention, convolutions, operations, sequential,
+)  # fmt: skip
 
 
 def randomized(model, rng):
     """Weights in which every number matters: no zero biases, no unit scales."""
-    model.set_weights([rng.uniform(0.1, 0.9, w.shape) * rng.choice([-1, 1], w.shape)
-                       if "variance" not in name else rng.uniform(0.5, 1.5, w.shape)
-                       for w, name in zip(model.get_weights(), [v.path if hasattr(v, "path") else v.name for v in model.weights])])
+    names = [getattr(variable, "path", variable.name) for variable in model.weights]
+    model.set_weights(
+        [
+            rng.uniform(0.1, 0.9, w.shape) * rng.choice([-1, 1], w.shape)
+            if "variance" not in name
+            else rng.uniform(0.5, 1.5, w.shape)
+            for w, name in zip(model.get_weights(), names, strict=True)
+        ]
+    )
 
 
 def inputs_of(model, rng):
@@ -157,8 +234,11 @@ def record(archive, folder):
         given = {"x": arrays[0]} if name == "cells" else arrays if len(arrays) > 1 else arrays[0]
         outputs = model.predict(given, verbose=0, batch_size=3)
         flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        np.savez(folder / f"{name}.npz", **{f"x{i}": x for i, x in enumerate(arrays)},
-                 **{f"y{i}": np.asarray(y) for i, y in enumerate(flat)})
+        np.savez(
+            folder / f"{name}.npz",
+            **{f"x{i}": x for i, x in enumerate(arrays)},
+            **{f"y{i}": np.asarray(y) for i, y in enumerate(flat)},
+        )
         model.save(folder / f"{name}.h5")
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")
@@ -169,7 +249,7 @@ def record(archive, folder):
 
 
 def cudnn(folder):
-    """CuDNN layers cannot run here; their outputs are those of the layers that Keras itself converts them to."""
+    """CuDNN layers cannot run here; their outputs are those of the layers that Keras converts them to."""
     from tensorflow.compat.v1.keras.layers import CuDNNGRU, CuDNNLSTM
 
     keras.utils.set_random_seed(7)
@@ -179,7 +259,9 @@ def cudnn(folder):
     def stack(lstm, gru):
         x = keras.Input((4, 3))
         h = layers.Bidirectional(lstm(2, return_sequences=True), name="both")(x)
-        return keras.Model(x, [lstm(3, name="one")(h), layers.Bidirectional(gru(2), name="two")(h), gru(3, name="three")(x)])
+        return keras.Model(
+            x, [lstm(3, name="one")(h), layers.Bidirectional(gru(2), name="two")(h), gru(3, name="three")(x)]
+        )
 
     model, portable = stack(CuDNNLSTM, CuDNNGRU), stack(layers.LSTM, layers.GRU)
     model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
@@ -194,6 +276,9 @@ def cudnn(folder):
 
 if __name__ == "__main__":
     target = HERE / "fixtures" / f"keras{MAJOR}.zip"
-    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+    ):
         record(archive, pathlib.Path(name))
     print(target, target.stat().st_size, file=sys.stderr)

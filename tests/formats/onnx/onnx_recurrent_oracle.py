@@ -59,7 +59,8 @@ def _functions(op: str, attributes: dict[str, Any], direction: int, directions: 
     alphas = iter(attributes.get("activation_alpha") or [])
     betas = iter(attributes.get("activation_beta") or [])
     made, clip, size = [], attributes.get("clip"), len(DEFAULTS[op])
-    for at, name in enumerate(names):
+    spelled = {name.lower(): name for name in PARAMETERS}
+    for at, name in enumerate(spelled[name.lower()] for name in names):
         parameters = [
             next(given, default) for given, default in zip((alphas, betas), PARAMETERS[name], strict=False)
         ]

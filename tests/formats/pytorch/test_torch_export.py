@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -81,6 +83,7 @@ LSTM, GRU, RNN = rnnpack.LSTM, rnnpack.GRU, rnnpack.SimpleRNN
     ("make", "message"),
     [
         (lambda: LSTM(2), "has no weights yet"),
+        (lambda: rnnpack.Sequential([LSTM(2)]), "has no weights yet"),
         (lambda: built(LSTM(2, go_backwards=True)), "PyTorch has no go_backwards=True"),
         (lambda: built(LSTM(2, activation="relu")), "PyTorch's LSTM has no activation='relu'"),
         (lambda: built(GRU(2, activation=np.tanh)), "PyTorch's GRU has no activation="),
@@ -136,10 +139,20 @@ def test_layers_after_a_last_output_are_refused() -> None:
 
 
 def test_a_chain_of_layers_is_one_module() -> None:
-    model = chain(GRU(4, return_sequences=True), GRU(4))
-    arrays = export(model).arrays
-    assert list(arrays)[:2] == ["weight_ih_l0", "weight_hh_l0"]
-    assert arrays["weight_ih_l1"].shape == (12, 4)
+    layers = [GRU(4, return_sequences=True), GRU(4)]
+    for model in (chain(*layers), rnnpack.Sequential([rnnpack.Input((None, 3)), *layers])):
+        arrays = export(model).arrays
+        assert list(arrays)[:2] == ["weight_ih_l0", "weight_hh_l0"]
+        assert arrays["weight_ih_l1"].shape == (12, 4)
+
+
+def test_tensors_are_made_of_all_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = ModuleType("torch")
+    torch.from_numpy = lambda array: ("tensor", array)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    state_dict = to_torch_state_dict(built(RNN(4)), prefix="rnn.")
+    assert list(state_dict) == [f"rnn.{name}_l0" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    assert all(kind == "tensor" for kind, _ in state_dict.values())
 
 
 MODULES: list[tuple[Callable[[], Any], str, dict[str, Any]]] = [

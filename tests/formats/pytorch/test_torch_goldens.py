@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from torch_cases import compare, goldens, initial_state, stand_in, stand_in_for
+from torch_cases import compare, flat_states, goldens, initial_state, stand_in, stand_in_for
 
 import rnnpack
 from rnnpack.formats import FormatError
 from rnnpack.formats.pytorch import from_torch
+from rnnpack.formats.pytorch.export import export
 
 CASES = goldens()
 TERMS = 3 + 4 + 2
@@ -40,6 +42,31 @@ def test_layers_take_initial_states(name: str) -> None:
     layer = convert(case)
     result = layer(case["x"], initial_state=initial_state(layer, case["h0"], case.get("c0")))
     compare(result, case["y_from"], case["hn_from"], case.get("cn_from"), TERMS)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "deep_both" in name])
+def test_models_take_initial_states_where_asked(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    states = flat_states(case["h0"], case.get("c0"))
+    for given in (case["weights"], stand_in_for(case)):
+        options = (
+            {} if given is not case["weights"] else {"batch_first": case["options"].get("batch_first", False)}
+        )
+        model = from_torch(given, initial_state=True, **options)
+        result = model([case["x"], *states])
+        compare(result, case["y_from"], case["hn_from"], case.get("cn_from"), TERMS)
+    assert export(model).arrays.keys() == case["weights"].keys()
+    rnnpack.save(model, tmp_path / "model.safetensors")
+    again = rnnpack.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again([case["x"], *states])[0], result[0])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_loaded_can_be_saved(name: str, tmp_path: Path) -> None:
+    model = convert(CASES[name])
+    rnnpack.save(model, tmp_path / "model.safetensors")
+    again = rnnpack.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again(CASES[name]["x"])[0], model(CASES[name]["x"])[0])
 
 
 @pytest.mark.parametrize(

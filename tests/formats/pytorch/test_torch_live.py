@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_cases import compare, initial_state
+from torch_cases import compare, flat_states, initial_state
 
+import rnnpack
 from rnnpack.formats import FormatError
 from rnnpack.formats.pytorch import from_torch, to_torch_state_dict
 
@@ -79,15 +80,17 @@ def test_state_dicts_go_there_and_back(module: Any) -> None:
 @given(modules())
 def test_initial_states(module: Any) -> None:
     directions = 2 if module.bidirectional else 1
-    if directions == 2 and module.num_layers > 1:  # a Model, which has no initial states
-        return
     count, dtype = directions * module.num_layers, module.weight_ih_l0.dtype
     h0 = torch.randn(count, 2, module.proj_size or module.hidden_size, dtype=dtype)
     c0 = torch.randn(count, 2, module.hidden_size, dtype=dtype) if module.mode == "LSTM" else None
     x, y, hn, cn = run(module, h0 if c0 is None else (h0, c0))
-    layer = from_torch(module)
-    states = initial_state(layer, h0.numpy(), None if c0 is None else c0.numpy())
-    compare(layer(x, initial_state=states), y, hn, cn, terms(module))
+    layer = from_torch(module, initial_state=True)
+    h0, c0 = h0.numpy(), None if c0 is None else c0.numpy()
+    if isinstance(layer, rnnpack.Model):
+        result = layer([x, *flat_states(h0, c0)])
+    else:
+        result = layer(x, initial_state=initial_state(layer, h0, c0))
+    compare(result, y, hn, cn, terms(module))
 
 
 @settings(max_examples=20)

@@ -146,6 +146,21 @@ def test_a_recurrent_module_comes_last() -> None:
     np.testing.assert_allclose(y, layer(normalized(WEIGHT[[[1, 2, 0]]]) * GAIN + SHIFT)[0], atol=1e-13)
 
 
+def test_a_sequential_takes_initial_states_where_asked() -> None:
+    deep = {name.replace("l0", "l1"): array for name, array in CASE["weights"].items()}
+    deep["weight_ih_l1"] = np.ones((12, 4))
+    last = stand_in(
+        "GRU", num_layers=2, bias=True, bidirectional=False, batch_first=True, **{**CASE["weights"], **deep}
+    )
+    states = RNG.normal(size=(2, 5, 4))
+    weights = RNG.normal(size=(3, 4))
+    net = sequential(module("Linear", weight=weights, bias=None), module("Tanh"), last)
+    result = from_torch(net, initial_state=True)([X[:, None], *states])
+    expected = from_torch(last)(np.tanh(X[:, None] @ weights.T), initial_state=list(states))
+    for ours, theirs in zip(result, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-14)
+
+
 def test_time_is_an_axis_where_the_last_module_is_recurrent() -> None:
     y, _ = from_torch(sequential(linear(), recurrent(6)))(np.zeros((2, 7, 4)))
     assert y.shape == (2, 7, 4)

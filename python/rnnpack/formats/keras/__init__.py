@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rnnpack.formats.keras.exporting.saving import save
 from rnnpack.formats.keras.live import from_keras

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnpack.formats.errors import FormatError
 from rnnpack.formats.keras.dialects import keras_2_15
+from rnnpack.formats.limits import restored_model
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models import Model, Sequential
-from rnnpack.restoring import restoring
-
-# Bytes of the largest number that a weight may consist of.
-_WIDEST = 8
-# What constructors and calls raise for values that a configuration should not have.
-_ANY = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ArithmeticError,
-    AssertionError, RecursionError, MemoryError,
-)  # fmt: skip
 
 
 def built(entry: Any, version: str, custom_objects: Any, numbers: int, input_shape: Any = None) -> Any:
@@ -34,18 +25,9 @@ def built(entry: Any, version: str, custom_objects: Any, numbers: int, input_sha
     """
     translated = keras_2_15(entry, version)
     known = {"Functional": Model, "Model": Model, "Sequential": Sequential, **(custom_objects or {})}
-    try:
-        with restoring(numbers * _WIDEST):
-            layer = deserialize(translated, known)
-            if input_shape is not None and not layer.built:
-                layer.build(input_shape)
-            return layer
-    except FormatError:
-        raise
-    except _ANY as error:
-        raise FormatError(f"the model cannot be made: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(part) for part in error.args) or type(error).__name__
-    return " ".join(text.split())[:500]
+    # float64 is the widest that weights may be, whatever a file stores them in.
+    with restored_model("the model cannot be made", 8 * numbers):
+        layer = deserialize(translated, known)
+        if input_shape is not None and not layer.built:
+            layer.build(input_shape)
+    return layer

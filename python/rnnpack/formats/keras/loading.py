@@ -47,9 +47,8 @@ def load_weights(model: Any, path: str | os.PathLike[str], by_name: bool = False
         OSError: the file cannot be read.
     """
     path = Path(path)
-    with _named_errors(path):
-        with _weights_file(path) as file:
-            assign(_pairs(file, named(model), by_name))
+    with _named_errors(path), _weights_file(path) as file:
+        assign(_pairs(file, named(model), by_name))
 
 
 @contextmanager
@@ -75,7 +74,9 @@ def _pairs(file: Any, model: Named, by_name: bool) -> list[Pair]:
         layers = [child.layer for child in model.inner or [model]]
         return legacy.pairs(group, layers, by_name)
     if not numbered.is_numbered(file):
-        raise FormatError("neither `layer_names` nor `layers` in the file: these are no weights of a Keras model")
+        raise FormatError(
+            "neither `layer_names` nor `layers` in the file: these are no weights of a Keras model"
+        )
     if by_name:
         raise FormatError("`by_name` needs the older layout; this file numbers its weights")
     return numbered.pairs(file, model)
@@ -93,13 +94,15 @@ def _from_archive(path: Path, custom_objects: Any) -> Any:
 def _from_hdf5(path: Path, custom_objects: Any) -> Any:
     with open_hdf5(path) as file:
         if "model_config" not in file.attrs:
-            raise FormatError("only weights, no model: build the model and use rnnpack.formats.keras.load_weights")
+            raise FormatError(
+                "only weights, no model: build the model and use rnnpack.formats.keras.load_weights"
+            )
         entry = _json(text(file.attrs["model_config"]), "model_config")
         return _filled(entry, legacy.version_of(file), file, path, custom_objects)
 
 
 def _filled(entry: Any, version: str, file: Any, path: Path, custom_objects: Any) -> Any:
-    numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size))
+    numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size) // 8)
     model = built(entry, version, custom_objects, numbers)
     assign(_pairs(file, named(model, entry), by_name=False))
     return model

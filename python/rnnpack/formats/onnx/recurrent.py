@@ -15,7 +15,7 @@ from rnnpack.formats.onnx.steps import GRUStep, LSTMStep, RNNStep
 
 Array = NDArray[Any]
 
-# Gates, states and peepholes of each operator, its default activations, and the layer that computes it.
+# Of each operator: how many gates, the default activations, one step in Python.
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 _STEPS: dict[str, Any] = {"LSTM": LSTMStep, "GRU": GRUStep, "RNN": RNNStep}
@@ -97,8 +97,6 @@ class Recurrent:
             return f"attribute clip={self.clip:g}"
         if self.input_forget:
             return "attribute input_forget=1"
-        if self.peepholes and not hasattr(layers, "PeepholeLSTMCell"):
-            return "peepholes"
         for group in self.activations:
             for one in group:
                 if one.native is None:
@@ -189,9 +187,7 @@ class Recurrent:
             return layers.GRU(units, reset_after=self.reset_after, **both, **options)
         if not self.peepholes:
             return layers.LSTM(units, **both, **options)
-        cell = layers.PeepholeLSTMCell(  # type: ignore[attr-defined]
-            units, **both, dtype=options["dtype"]
-        )
+        cell = layers.PeepholeLSTMCell(units, **both, dtype=options["dtype"])
         return layers.RNN(cell, **options)
 
     def _native_weights(self, w: Array, r: Array, b: Array, p: Array | None) -> list[Array]:

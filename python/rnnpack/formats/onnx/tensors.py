@@ -84,8 +84,7 @@ def to_array(tensor: TensorProto, what: str = "") -> NDArray[Any]:
             raise FormatError(
                 f"{what} of shape {shape} and {dtype} needs {count * dtype.itemsize} bytes, got {have}"
             )
-        # A copy is aligned, and does not keep the whole file in memory.
-        array = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<")).astype(dtype)
+        array = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<")).astype(dtype, copy=False)
     else:
         array = _from_numbers(tensor, dtype, count, what)
     array = array.reshape(shape)

@@ -73,7 +73,7 @@ def decode(message: type[M], data: bytes | memoryview) -> M:
 
     Args:
         message: a dataclass whose fields are declared with `one` and `many`.
-        data: the whole message; fields of kind BYTES are views into it.
+        data: the whole message.
 
     Raises:
         FormatError: the bytes are not such a message, or exceed a bound.
@@ -123,7 +123,7 @@ class _Decoder:
                 return numbers
         elif wire == 2:
             if kind == BYTES:
-                return [value]
+                return [bytes(value)]
             if kind == STRING:
                 return [_text(value, where)]
             return [self.message(kind, value, depth + 1)]

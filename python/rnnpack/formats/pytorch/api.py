@@ -19,6 +19,7 @@ def from_torch(
     batch_first: bool = False,
     nonlinearity: str = "tanh",
     input_shape: tuple[int | None, ...] | None = None,
+    initial_state: bool = False,
 ) -> Any:
     """Converts a module of PyTorch, or the recurrent module in a state dict.
 
@@ -36,7 +37,7 @@ def from_torch(
     Layers take (batch, time, features) with `batch_first`, else (time, batch, features), and return a list:
     the whole sequence, then the final states in PyTorch's order, layer by layer, forwards before backwards,
     for an LSTM h before c (of stacked cells: a list for each). Layers take initial states as `initial_state`,
-    in the same form; a Model starts from zeros.
+    in the same form; a Model starts from zeros unless it is asked for initial states.
 
     Args:
         obj: an `nn.Module`, or a state dict: names such as `weight_ih_l0` to tensors or arrays.
@@ -45,6 +46,8 @@ def from_torch(
         nonlinearity: for a state dict of an RNN, "tanh" or "relu".
         input_shape: shape of the inputs of an `nn.Sequential`, batch included, None where unknown. By default
             (batch, features) as the first module tells them, with time where the last module is recurrent.
+        initial_state: whether a Model takes initial states too: its inputs are then a list, the sequence and
+            the states, in the order in which they come back.
 
     Returns:
         A layer, a cell or a `Model`, built, with its weights.
@@ -58,9 +61,9 @@ def from_torch(
             raise FormatError(
                 "`prefix`, `batch_first` and `nonlinearity` are for state dicts, modules have theirs"
             )
-        return modules.load_module(obj, input_shape)
+        return modules.load_module(obj, input_shape, initial_state)
     if isinstance(obj, Mapping):
-        return load_state_dict(obj, prefix, Options(batch_first, nonlinearity))
+        return load_state_dict(obj, prefix, Options(batch_first, nonlinearity), initial_state=initial_state)
     raise TypeError(f"`obj` must be a torch.nn.Module or a state dict, got {type(obj).__name__}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import pickletools
 import re
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ _ZIP = b"PK\x03\x04"
 # How `torch.save` began files before it wrote zip archives: a pickled magic number.
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
-_MOST_PICKLE = 1 << 22  # the numbers lie beside it; this is enough for 20 000 tensors
+_MOST_PICKLE = 1 << 21  # the numbers lie beside it; this is enough for 10 000 tensors
 
 # All that a dict of tensors and numbers refers to.
 _ALLOWED = re.compile(
@@ -59,6 +60,10 @@ def read_archive(path: Path) -> Mapping[str, Any]:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
+    except pickle.UnpicklingError:  # torch's message advises to switch the protection off
+        raise FormatError(
+            f"{path}: damaged: its pickle is none of tensors, numbers and dicts of them"
+        ) from None
     except Exception as error:  # whatever torch and its unpickler make of damaged bytes
         reason = str(error).strip().partition("\n")[0][:200]
         raise FormatError(f"{path}: damaged: {type(error).__name__}: {reason}") from None

@@ -10,6 +10,7 @@ from rnnpack import activations
 from rnnpack.engine import nest
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.pytorch import layout
+from rnnpack.symbolic import SymbolicArray
 
 _KINDS = {"LSTMCell": "LSTM", "ProjectedLSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "RNN"}
 _LAYERS = ("LSTM", "GRU", "SimpleRNN", "RNN")
@@ -61,15 +62,15 @@ def _chain(model: Any) -> list[Any]:
     """The recurrent layers of a model, first to last."""
     if not isinstance(model, rnnpack.Model):
         return [model]
+    if not model.built:
+        raise FormatError(f"{model.name}: has no weights yet: build it or call it first")
     symbol = nest.flatten(model.outputs)[0]
     layers: list[Any] = []
     while symbol.node is not None:
         node = symbol.node
-        if (
-            symbol is not node.outputs[0]
-            or nest.flatten((node.args, node.kwargs))
-            or isinstance(node.inputs, list)
-        ):
+        others = nest.flatten((node.args, node.kwargs))
+        plain = symbol is node.outputs[0] and isinstance(node.inputs, SymbolicArray)
+        if not plain or not all(map(_is_input, others)):
             raise FormatError(f"{model.name}: {node.layer.name} is not one of a plain chain of layers")
         layers.insert(0, node.layer)
         symbol = node.inputs
@@ -77,6 +78,11 @@ def _chain(model: Any) -> list[Any]:
         if not getattr(layer, "return_sequences", True):
             raise FormatError(f"{layer.name}: must return sequences to the layer after it in PyTorch")
     return layers
+
+
+def _is_input(argument: Any) -> bool:
+    """Whether a call's argument is an Input of the model, as initial states may be."""
+    return isinstance(argument, SymbolicArray) and argument.node is None and argument.mask_of is None
 
 
 def _forward(layer: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def load(
-    path: Path,
+    path: str | os.PathLike[str],
     custom_objects: Any = None,
     *,
     prefix: str | None = None,
@@ -50,6 +51,7 @@ def load(
         ImportError: a .pt or .pth file, and torch is not installed.
         OSError: the file cannot be read.
     """
+    path = Path(path)
     with path.open("rb") as file:
         head = file.read(9)
     state_dict: Mapping[str, Any]

@@ -22,12 +22,15 @@ def is_module(value: Any) -> bool:
     )
 
 
-def load_module(module: Any, input_shape: tuple[int | None, ...] | None) -> Any:
+def load_module(
+    module: Any, input_shape: tuple[int | None, ...] | None = None, initial_state: bool = False
+) -> Any:
     """What computes the same as a module in eval mode.
 
     Args:
         module: a module, or a Sequential of modules.
         input_shape: of the inputs of a Sequential, batch included; None where its first module tells.
+        initial_state: whether a Model has initial states as inputs.
 
     Raises:
         FormatError: a module that is not supported, which is named.
@@ -39,7 +42,7 @@ def load_module(module: Any, input_shape: tuple[int | None, ...] | None) -> Any:
         recurrent_last = getattr(chain.layers[-1], "return_sequences", False)
         missing = 3 - len(chain.input_shape) if recurrent_last and chain.dtype != "int64" else 0
         input_shape = (*[None] * missing, *chain.input_shape)
-    return Chain(chain.layers, input_shape, chain.dtype).as_model()
+    return Chain(chain.layers, input_shape, chain.dtype).as_model(initial_state)
 
 
 def kind_of(module: Any, where: str) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import rnnpack
-from rnnpack.formats.arrays import as_array, check_shape, with_weights
+from rnnpack.formats.arrays import as_array, check_shape, some, with_weights
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.pytorch import layout
 from rnnpack.formats.pytorch.chain import Chain
 
 # weight_ih_l0, bias_hh_l1_reverse, weight_hr_l0; of cells weight_ih, bias_hh, ...
-NAME = re.compile(r"((?:weight|bias)_(?:ih|hh|hr))(?:_l([0-9]{1,4})(_reverse)?)?")
+NAME = re.compile(r"((?:weight|bias)_(?:ih|hh|hr))(?:_l([0-9]{1,3})(_reverse)?)?")
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,7 @@ def _parts(arrays: Mapping[str, Any], where: str) -> list[list[Part]]:
     for number in range(count):
         for direction in directions:
             if (number, direction) not in found:
-                raise FormatError(
-                    f"{where}weight_ih_l{number}{direction}: missing; there are {', '.join(arrays)}"
-                )
+                raise FormatError(f"{where}weight_ih_l{number}{direction}: missing; there are {some(arrays)}")
     layers = [
         [_part(found[number, direction], f"_l{number}{direction}", where) for direction in directions]
         for number in range(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rnnpack.formats.arrays import some
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.pytorch import recurrent
 
@@ -13,7 +14,11 @@ _DEPTH = 4
 
 
 def load_state_dict(
-    state_dict: Mapping[str, Any], prefix: str | None, options: recurrent.Options, where: str = ""
+    state_dict: Mapping[str, Any],
+    prefix: str | None,
+    options: recurrent.Options,
+    where: str = "",
+    initial_state: bool = False,
 ) -> Any:
     """The layer, model or cell of the one recurrent module in a state dict.
 
@@ -24,6 +29,7 @@ def load_state_dict(
             is only one module.
         options: what the arrays do not tell.
         where: file or argument, for messages.
+        initial_state: whether a Model has initial states as inputs.
 
     Raises:
         FormatError: no recurrent module, several and no prefix, none with this prefix, or it is damaged.
@@ -32,9 +38,9 @@ def load_state_dict(
     if not modules:
         raise FormatError(
             f"{where}no weights of a recurrent module (weight_ih_l0, ...) among the {len(state_dict)} "
-            f"entries {_some(list(map(str, state_dict)))}"
+            f"entries {some(state_dict)}"
         )
-    known = ", ".join(repr(name) for name in modules)
+    known = some(map(repr, modules))
     if prefix is None:
         if len(modules) > 1:
             raise FormatError(f"{where}several recurrent modules: pass `prefix`, one of {known}")
@@ -48,7 +54,7 @@ def load_state_dict(
     arrays = modules[prefix]
     if all(recurrent.NAME.fullmatch(name)[2] is None for name in arrays):  # type: ignore[index]
         return recurrent.cell_of(arrays, where + prefix, options)
-    return recurrent.chain_of(arrays, where + prefix, options).as_model()
+    return recurrent.chain_of(arrays, where + prefix, options).as_model(initial_state)
 
 
 def _modules(state_dict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -69,7 +75,3 @@ def _leaves(values: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
                 yield from ((f"{key}.{name}", leaf) for name, leaf in _leaves(value, depth - 1))
         else:
             yield str(key), value
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join([*names[:8], *(["..."] if len(names) > 8 else [])])

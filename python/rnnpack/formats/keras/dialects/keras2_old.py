@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnpack.formats.errors import FormatError
+from rnnpack.formats.keras.dialects.options import ANY, without
 
 # Names of arguments in Keras 1 and, where a layer is given, in that layer only.
 _KERAS_1 = {
@@ -15,7 +15,17 @@ _KERAS_1 = {
     "b_regularizer": "bias_regularizer", "W_constraint": "kernel_constraint",
     "U_constraint": "recurrent_constraint", "b_constraint": "bias_constraint",
 }  # fmt: skip
-_KERAS_1_DROPPED = ("consume_less", "forget_bias_init", "input_dtype")
+# Options that Keras 2 writes although they have no effect.
+_KERNEL = {"kernel_initializer": ANY, "kernel_regularizer": ANY, "kernel_constraint": ANY}
+_OF_LAYERS: dict[str, dict[str, Any]] = {
+    "SeparableConv1D": {"groups": (1,), **_KERNEL},
+    "DepthwiseConv1D": _KERNEL,
+}
+_KERAS_1_EMBEDDING = {
+    "init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer",
+    "W_constraint": "embeddings_constraint",
+}  # fmt: skip
+_KERAS_1_DROPPED: tuple[str, ...] = ("consume_less", "forget_bias_init", "input_dtype")
 
 
 def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -24,19 +34,12 @@ def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     if class_name == "GRU" or class_name == "GRUCell":
         # Until `reset_after` was there, the reset gate was applied before.
         config.setdefault("reset_after", False)
-    if class_name == "BatchNormalization" and isinstance(config.get("axis"), (list, tuple)):
-        if len(config["axis"]) != 1:
-            raise FormatError(f"BatchNormalization: `axis` must be one axis, got {config['axis']!r}")
-        config["axis"] = config["axis"][0]
-    return config
+    return without(class_name, config, _OF_LAYERS.get(class_name, {}))
 
 
 def from_keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Keras 1's names of arguments in those of Keras 2."""
+    renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
     if class_name == "Embedding":
-        renamed = {"init": "embeddings_initializer", "W_regularizer": "embeddings_regularizer",
-                   "W_constraint": "embeddings_constraint"}  # fmt: skip
-        dropped = (*_KERAS_1_DROPPED, "dropout")
-    else:
-        renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
+        renamed, dropped = _KERAS_1_EMBEDDING, (*_KERAS_1_DROPPED, "dropout")
     return {renamed.get(key, key): value for key, value in config.items() if key not in dropped}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnpack.formats.errors import FormatError
+from rnnpack.formats.keras.dialects.options import ANY, without
 
-# Options that change nothing at these values, or nothing when a trained model runs; dropped.
-_ANY = object()
+# Options that Keras 2.15 lacks.
 _WITHOUT_EFFECT: dict[str, Any] = {
-    "seed": _ANY, "use_cudnn": _ANY, "synchronized": _ANY, "flash_attention": _ANY,
-    "renorm_clipping": _ANY, "renorm_momentum": _ANY, "lora_alpha": _ANY,
+    "seed": ANY, "use_cudnn": ANY, "synchronized": ANY, "flash_attention": ANY,
+    "renorm_clipping": ANY, "renorm_momentum": ANY, "lora_alpha": ANY,
     "renorm": (False,), "optional": (False, None), "lora_rank": (None,),
     "quantization_config": (None,), "quantization_mode": (None,), "gptq_config": (None,),
     "use_gate": (False, None), "sliding_window": (None,), "rms_scaling": (False,),
@@ -21,7 +20,13 @@ _RENAMED = {
     "LeakyReLU": {"negative_slope": "alpha"},
 }
 
-_CONVOLUTIONS = ("Conv1D", "SeparableConv1D", "DepthwiseConv1D", "Conv1DTranspose")
+# Options of single layers that Keras 2.15 has in no form, and the values at which they change nothing.
+_OF_LAYERS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "Conv1D": {"rank": (1,)},
+    "SeparableConv1D": {"rank": (1,), "groups": (1,)},
+    "DepthwiseConv1D": {"rank": (1,)},
+    "ZeroPadding1D": {"data_format": ("channels_last", None)},
+}
 
 # Functions that Keras 3 computes otherwise, or under another name, than Keras 2.
 _ACTIVATIONS = {
@@ -39,14 +44,8 @@ def as_keras_2(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         FormatError: an option that Keras 2.15 lacks is used.
     """
     renamed = _RENAMED.get(class_name, {})
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in _WITHOUT_EFFECT:
-            harmless = _WITHOUT_EFFECT[key]
-            if harmless is not _ANY and value not in harmless:
-                raise FormatError(f"{class_name}: the option {key}={value!r} is not supported")
-        elif not (key == "rank" and class_name in _CONVOLUTIONS):
-            result[renamed.get(key, key)] = value
+    harmless = {**_WITHOUT_EFFECT, **_OF_LAYERS.get(class_name, {})}
+    result = {renamed.get(key, key): value for key, value in without(class_name, config, harmless).items()}
     for key in _ACTIVATION_ARGUMENTS:
         if isinstance(result.get(key), str):
             result[key] = _ACTIVATIONS.get(result[key], result[key])

@@ -1,4 +1,4 @@
-"""The graph of a functional model of Keras 3 (calls with arguments) in that of Keras 2 (tensors with keywords)."""
+"""Graphs of functional models: Keras 3's calls with arguments as Keras 2's tensors with keywords."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from rnnpack.formats.keras.names import snake_case
 # What the positional arguments of `call` after the first are called.
 _RECURRENT = ("initial_state", "mask", "training")
 _RECURRENT_CLASSES = ("RNN", "LSTM", "GRU", "SimpleRNN", "Bidirectional")
+_ATTENTION = "MultiHeadAttention"
 _POSITIONAL = {
     **dict.fromkeys(_RECURRENT_CLASSES, _RECURRENT),
-    "MultiHeadAttention": ("value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
-    **dict.fromkeys(("Functional", "Sequential", "BatchNormalization", "TimeDistributed"), ("training", "mask")),
+    _ATTENTION: ("value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
+    **dict.fromkeys(
+        ("Functional", "Sequential", "BatchNormalization", "TimeDistributed"), ("training", "mask")
+    ),
     **dict.fromkeys(("Attention", "AdditiveAttention", "Softmax"), ("mask",)),
 }
 _OPERATIONS = "keras.src.ops."
@@ -28,7 +31,9 @@ def as_keras_2(config: dict[str, Any]) -> dict[str, Any]:
     """
     entries = config["layers"]
     first = {entry.get("name"): _first_node(entry) for entry in entries}
-    layers = [_operation(entry, first) if _is_operation(entry) else _layer(entry, first) for entry in entries]
+    layers = []
+    for entry in entries:
+        layers.extend([_operation(entry, first)] if _is_operation(entry) else _layer(entry, first))
     sequentials = {entry.get("name") for entry in entries if entry.get("class_name") == "Sequential"}
 
     def outside(reference: list[Any]) -> list[Any]:
@@ -52,14 +57,33 @@ def _first_node(entry: dict[str, Any]) -> int:
 def _is_operation(entry: dict[str, Any]) -> bool:
     if "module" in entry:
         return str(entry["module"]).startswith(_OPERATIONS)
-    # Keras 3 writes no modules into .h5 files; but only layers have `trainable`.
-    return entry.get("class_name") != "InputLayer" and "trainable" not in entry.get("config", {})
+    # Keras 3 writes no modules into .h5 files; but only layers have these.
+    return not {"trainable", "dtype", "layers"} & set(entry.get("config", {}))
 
 
-def _layer(entry: dict[str, Any], first: dict[Any, int]) -> dict[str, Any]:
-    nodes = entry.get("inbound_nodes", [])
+def _layer(entry: dict[str, Any], first: dict[Any, int]) -> list[dict[str, Any]]:
+    """A layer with its calls, after the operations that these need."""
     class_name = entry.get("class_name", "")
-    return {**entry, "inbound_nodes": [_node(class_name, node, first) for node in nodes]}
+    nodes = [_node(class_name, node, first) for node in entry.get("inbound_nodes", [])]
+    if class_name != _ATTENTION:
+        return [{**entry, "inbound_nodes": nodes}]
+    added: list[dict[str, Any]] = []
+    for index, node in enumerate(nodes):
+        _masked_attention(f"{entry.get('name')}_{index}", node[0], added)
+    return [*added, {**entry, "inbound_nodes": nodes}]
+
+
+def _masked_attention(name: str, node: list[Any], added: list[dict[str, Any]]) -> None:
+    """Gives value and key the masks that Keras 3 passes beside them, and Keras 2 takes from them."""
+    keywords = node[3]
+    if "query_mask" in keywords:
+        keywords["mask"] = keywords.pop("query_mask")
+    for part in ("value", "key"):
+        mask = keywords.pop(f"{part}_mask", None)
+        if mask is not None and _is_reference(keywords.get(part)):
+            inputs = [[*keywords[part], {}], [*mask, {}]]
+            added.append(_operation_entry(f"{name}_{part}", {"function": "with_mask"}, inputs))
+            keywords[part] = [f"{name}_{part}", 0, 0]
 
 
 def _node(class_name: str, node: Any, first: dict[Any, int]) -> Any:
@@ -123,13 +147,30 @@ def _operation(entry: dict[str, Any], first: dict[Any, int]) -> dict[str, Any]:
         elif isinstance(value, (list, tuple)) and value and all(map(_is_tensor, value)) and len(args) == 1:
             inputs.extend(_reference(one, first) for one in value)
         else:
-            constants.append([position, value])
-    options = {key: value for key, value in {**entry["config"], **kwargs}.items() if key not in ("name", "dtype")}
-    config = {"name": name, "function": function, "constants": constants, "options": options}
+            constants.append([position, _index(value)])
+    options = {
+        key: value for key, value in {**entry["config"], **kwargs}.items() if key not in ("name", "dtype")
+    }
+    config = {"function": function, "constants": constants, "options": options}
+    return _operation_entry(name, config, [[*one, {}] for one in inputs])
+
+
+def _operation_entry(name: Any, config: dict[str, Any], inputs: list[Any]) -> dict[str, Any]:
     return {
-        "class_name": "Operation", "config": config, "name": name,
-        "inbound_nodes": [[[*one, {}] for one in inputs]],
-    }  # fmt: skip
+        "class_name": "Operation",
+        "config": {"name": name, **config},
+        "name": name,
+        "inbound_nodes": [inputs],
+    }
+
+
+def _index(value: Any) -> Any:
+    """A constant; of an index, slices as dicts and an ellipsis as "...", which JSON can hold."""
+    if isinstance(value, slice):
+        return {"start": value.start, "stop": value.stop, "step": value.step}
+    if value is Ellipsis:
+        return "..."
+    return [_index(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_tensor(value: Any) -> bool:
@@ -143,7 +184,7 @@ def _is_reference(value: Any) -> bool:
 def _reference(tensor: dict[str, Any], first: dict[Any, int]) -> list[Any]:
     """Layer, node and index of a tensor."""
     history = tensor["config"].get("keras_history") if isinstance(tensor["config"], dict) else None
-    if not _is_reference(history) or not isinstance(history[1], int):
+    if not isinstance(history, (list, tuple)) or not _is_reference(history) or type(history[1]) is not int:
         raise FormatError(f"a tensor of the graph without keras_history: {str(tensor)[:60]!r}")
     return [history[0], history[1] + first.get(history[0], 0), history[2]]
 

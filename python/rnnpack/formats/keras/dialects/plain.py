@@ -27,7 +27,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     if kind == "__tuple__":
         return tuple(plain(item, depth + 1) for item in _part(value, "items", list))
     if kind == "__lambda__":
-        raise FormatError("the configuration has a Lambda function: code in files is not run; save the model without")
+        raise FormatError(
+            "the configuration has a Lambda function: code in files is not run; save the model without"
+        )
     if kind == "__numpy__" or kind == "__tensor__":
         return plain(_part(_part(value, "config", dict), "value", None), depth + 1)
     if kind == "__slice__":

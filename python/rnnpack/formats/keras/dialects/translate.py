@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnnpack.formats.errors import FormatError
-from rnnpack.formats.keras.dialects import cudnn, keras2_old, keras3, keras3_graph
+from rnnpack.formats.keras.dialects import cudnn, keras2_old, keras3, keras3_graph, tf_operations
 from rnnpack.formats.keras.dialects.plain import is_object, plain
 
 # Arguments that are layers.
@@ -38,7 +38,8 @@ def _translated(entry: Any, major: int) -> dict[str, Any]:
     class_name, config = entry["class_name"], entry["config"]
     if class_name == "Lambda":
         raise FormatError(
-            "a Lambda layer is code, which is not run; put a layer of your own in its place and name it in custom_objects"
+            "a Lambda layer is code, which is not run; put a layer of your own in its place and name it in "
+            "custom_objects"
         )
     if class_name == "Sequential":
         config = _sequential(config, major)
@@ -56,10 +57,8 @@ def _layer(class_name: str, config: dict[str, Any], major: int) -> tuple[str, di
     config = {key: _argument(key, value, major) for key, value in config.items()}
     if major == 1:
         config = keras2_old.from_keras_1(class_name, config)
-    if major >= 3:
-        config = keras3.as_keras_2(class_name, config)
-    else:
-        config = keras2_old.modern(class_name, config)
+    translate = keras3.as_keras_2 if major >= 3 else keras2_old.modern
+    config = translate(class_name, config)
     return cudnn.portable(class_name, config)
 
 
@@ -105,12 +104,13 @@ def _sequential(config: Any, major: int) -> dict[str, Any]:
 
 
 def _functional(config: dict[str, Any], major: int) -> dict[str, Any]:
-    entries = _list(config["layers"], "Functional")
+    _list(config["layers"], "Functional")
     if major >= 3:
         config = keras3_graph.as_keras_2(config)
-        entries = config["layers"]
     layers = []
-    for entry in entries:
+    for entry in config["layers"]:
+        if entry.get("class_name") in tf_operations.CLASSES:
+            entry = tf_operations.operation(entry)
         layer = entry if entry.get("class_name") == "Operation" else _translated(entry, major)
         name = entry.get("name", layer["config"].get("name"))
         layers.append({**layer, "name": name, "inbound_nodes": entry.get("inbound_nodes", [])})

@@ -24,7 +24,7 @@ def keras_2_config(model: Any) -> Any:
 
 
 def check(value: Any, functions: tuple[str, ...], keras: str, classes: tuple[str, ...] = ()) -> None:
-    """Raises FormatError for classes of rnnpack's own or among `classes`, and for activations among `functions`."""
+    """Raises FormatError for classes of rnnpack's own or in `classes`, and for activations in `functions`."""
     if isinstance(value, dict):
         class_name = value.get("class_name")
         if class_name in (*_OWN, *classes):

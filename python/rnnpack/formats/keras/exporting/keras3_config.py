@@ -59,6 +59,10 @@ def _layer(entry: dict[str, Any]) -> dict[str, Any]:
         return _operation(config)
     if class_name == "InputLayer":
         config["batch_shape"] = config["batch_input_shape"]
+    if class_name == "BatchNormalization" and isinstance(config["axis"], (list, tuple)):
+        if len(config["axis"]) != 1:
+            raise FormatError(f"BatchNormalization: Keras 3 has no axis={config['axis']!r}")
+        config["axis"] = config["axis"][0]
     if class_name == "LeakyReLU":
         config["negative_slope"] = config.pop("alpha")
     result = {key: _argument(key, value) for key, value in config.items() if _is_kept(class_name, key, value)}
@@ -113,7 +117,11 @@ def _functional(model: Any) -> dict[str, Any]:
     def tensor(reference: list[Any]) -> dict[str, Any]:
         name, call, output = reference[0], reference[1] - shift.get(reference[0], 0), reference[2]
         symbol = symbols[name, call, output]
-        inner = {"shape": list(symbol.shape), "dtype": symbol.dtype.name, "keras_history": [name, call, output]}
+        inner = {
+            "shape": list(symbol.shape),
+            "dtype": symbol.dtype.name,
+            "keras_history": [name, call, output],
+        }
         return {"class_name": "__keras_tensor__", "config": inner}
 
     def outside(reference: list[Any]) -> list[Any]:
@@ -146,9 +154,15 @@ def _check_masks(graph: Any) -> None:
         if len(inputs) == 1 and step.kwargs.get("initial_state") is None:
             continue
         if hasattr(step.layer, "return_state") and "mask" not in step.kwargs:
-            symbols = {slot: symbol for one in graph.steps for slot, symbol in zip(one.slots, one.outputs, strict=True)}
+            symbols = {
+                slot: symbol
+                for one in graph.steps
+                for slot, symbol in zip(one.slots, one.outputs, strict=True)
+            }
             if getattr(symbols.get(inputs[0].slot), "_keras_mask", None) is not None:
-                raise FormatError(f"{step.layer.name}: Keras 3 would ignore the mask, as there are initial states")
+                raise FormatError(
+                    f"{step.layer.name}: Keras 3 would ignore the mask, as there are initial states"
+                )
 
 
 def _call(entry: dict[str, Any], node: Any, tensor: Any) -> dict[str, Any]:
@@ -171,7 +185,10 @@ def _call(entry: dict[str, Any], node: Any, tensor: Any) -> dict[str, Any]:
     args = inputs if isinstance(inputs, list) else [inputs]
     for position, value in entry["config"]["constants"]:
         args.insert(position, value)
-    return {"args": [args] if entry["config"]["function"] in ("concatenate", "stack") else args, "kwargs": kwargs}
+    return {
+        "args": [args] if entry["config"]["function"] in ("concatenate", "stack") else args,
+        "kwargs": kwargs,
+    }
 
 
 def _mapped(value: Any, change: Any, keep: bool = False) -> Any:

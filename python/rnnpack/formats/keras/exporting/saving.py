@@ -6,8 +6,9 @@ import io
 import json
 import zipfile
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from rnnpack.formats.keras.weights import numbered
 from rnnpack.formats.keras.weights.assignment import stored_order
 from rnnpack.formats.limits import replacing
 from rnnpack.models import Model
-
-if TYPE_CHECKING:
-    import h5py
 
 _VERSION_2, _VERSION_3 = "2.15.0", "3.0.0"
 # Members of archives carry a date; this one makes files that depend on the model alone.
@@ -55,17 +53,16 @@ def save(model: Any, path: Path) -> None:
 
 def _h5py() -> Any:
     try:
-        import h5py
+        return import_module("h5py")
     except ImportError:
         raise ImportError("writing Keras files needs h5py: pip install rnnpack[keras]") from None
-    return h5py
 
 
 def _numbered(model: Any) -> bytes:
     buffer = io.BytesIO()
     with _h5py().File(buffer, "w") as file:
         for slot in numbered.slots("", named(model)):
-            for path in slot.written:
+            for path in slot.written if slot.variables else ():
                 group = file.require_group(f"{path}/vars" if path else "vars")
                 for index, variable in enumerate(slot.variables):
                     group.create_dataset(str(index), data=variable.numpy())
@@ -89,7 +86,7 @@ def _legacy(model: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _write_layer(group: h5py.Group, layer: Any) -> None:
+def _write_layer(group: Any, layer: Any) -> None:
     counts: Counter[str] = Counter()
     names = []
     for variable in stored_order(layer):
@@ -100,7 +97,7 @@ def _write_layer(group: h5py.Group, layer: Any) -> None:
     _set_names(group, "weight_names", names)
 
 
-def _set_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
+def _set_names(group: Any, attribute: str, names: list[str]) -> None:
     """A list of names, split as Keras does where one attribute would exceed what a header holds."""
     encoded = [name.encode() for name in names]
     longest = max(map(len, encoded), default=1)
@@ -112,7 +109,7 @@ def _set_names(group: h5py.Group, attribute: str, names: list[str]) -> None:
 
 
 def _archive(model: Any) -> bytes:
-    members = {
+    members: dict[str, str | bytes] = {
         "metadata.json": json.dumps({"keras_version": _VERSION_3, "date_saved": "1980-01-01@00:00:00"}),
         "config.json": json.dumps(keras_3_config(model), default=_plain),
         "model.weights.h5": _numbered(model),

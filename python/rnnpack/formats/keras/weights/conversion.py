@@ -40,7 +40,7 @@ def recurrent(cell: Any, arrays: _Arrays) -> _Arrays:
 def _from_cudnn(
     cell: Any, kernel: NDArray[Any], recurrent_kernel: NDArray[Any], bias: NDArray[Any]
 ) -> _Arrays:
-    """cuDNN keeps every gate's matrices transposed; the stored kernels have the shape of Keras's all the same."""
+    """Every gate's matrices are stored transposed, though whole kernels have the shapes of Keras's own."""
     gates, units = _gates(cell), cell.units
     if isinstance(cell, GRUCell) and not cell.reset_after:
         raise FormatError(f"{cell.name}: weights of a CuDNNGRU need reset_after=True")

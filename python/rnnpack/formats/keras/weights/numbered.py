@@ -1,4 +1,4 @@
-"""The newer layout, `.weights.h5`: groups along the attributes of Keras's objects, weights numbered in `vars`.
+"""The newer layout, `.weights.h5`: groups along the attributes of Keras's objects, weights by number.
 
 A model's layers are in `layers/<class>_<n>`, a recurrent layer's weights in `cell/vars/0` and so on, those of
 a Bidirectional in `forward_layer/cell/vars`.
@@ -74,7 +74,7 @@ def _arrays(slot: Slot, file: Any) -> list[NDArray[Any]]:
 
 
 def slots(path: str, model: Named, file: Any = None) -> Iterator[Slot]:
-    """All layers below a model, or a layer, that have a place in a file; shared ones once, at the first place.
+    """All layers below a model, or a layer, that have a place in a file; shared ones once.
 
     Args:
         path: of the model.
@@ -88,10 +88,10 @@ def slots(path: str, model: Named, file: Any = None) -> Iterator[Slot]:
 def _walk(path: str, named: Named, file: Any, seen: set[int]) -> Iterator[Slot]:
     if id(named.layer) in seen:
         return
-    seen.add(id(named.layer))
     if named.inner is None:
-        yield from _layer_slots(path, named.layer, seen)
+        yield from _layer_slots((path,), named.layer, seen)
         return
+    seen.add(id(named.layer))
     yield Slot((path,), named.layer, _own(named.layer), (path,))
     folder = _joined(path, "layers")
     if file is not None and find(file, folder) is None:
@@ -116,42 +116,30 @@ def _group_names(children: Sequence[Named], present: set[str] | None) -> list[st
     return names
 
 
-def _layer_slots(path: str, layer: WeightOwner, seen: set[int]) -> Iterator[Slot]:
+def _layer_slots(paths: tuple[str, ...], layer: WeightOwner, seen: set[int]) -> Iterator[Slot]:
     """A layer's own weights and those of the layers in its attributes."""
-    if type(layer).__name__ == "MultiHeadAttention":
-        yield from _attention_slots(path, layer)
+    if isinstance(layer, (Model, Sequential)):
+        yield from _walk(paths[0], named(layer), None, seen)
         return
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
     # A CuDNN layer has no cell: what is the cell's here is its own.
-    paths = (path, path.removesuffix("/cell")) if isinstance(layer, (LSTMCell, GRUCell)) else (path,)
-    yield Slot(paths, layer, _own(layer), (path,))
+    cudnn = [path.removesuffix("/cell") for path in paths if isinstance(layer, (LSTMCell, GRUCell))]
+    yield Slot((*paths, *cudnn), layer, _own(layer), paths)
     for name, value in sorted(vars(layer).items()):
+        # Attributes that Keras 2 has with an underscore, Keras 3 has without.
+        inner = tuple(_joined(path, one) for path in paths for one in dict.fromkeys((name.lstrip("_"), name)))
         if isinstance(value, WeightOwner):
-            yield from _once(_joined(path, name), value, seen)
+            yield from _layer_slots(inner, value, seen)
         elif isinstance(value, (list, tuple)):
             children = [Named(type(one).__name__, one, None) for one in value if isinstance(one, WeightOwner)]
             for child, group in zip(children, _group_names(children, None), strict=True):
-                yield from _once(_joined(path, f"{name}/{group}"), child.layer, seen)
-
-
-def _once(path: str, layer: WeightOwner, seen: set[int]) -> Iterator[Slot]:
-    if isinstance(layer, (Model, Sequential)):
-        yield from _walk(path, named(layer), None, seen)
-    elif id(layer) not in seen:
-        seen.add(id(layer))
-        yield from _layer_slots(path, layer, seen)
+                yield from _layer_slots(tuple(f"{path}/{group}" for path in inner), child.layer, seen)
 
 
 def _own(layer: WeightOwner) -> list[Variable]:
     return [*layer._own(True), *layer._own(False)]
-
-
-def _attention_slots(path: str, layer: Any) -> Iterator[Slot]:
-    """Four dense layers in Keras, here weights of the attention itself."""
-    variables = _own(layer)
-    each = 2 if layer.use_bias else 1
-    for index, part in enumerate(("query", "key", "value", "output")):
-        paths = tuple(_joined(path, f"{prefix}{part}_dense") for prefix in ("", "_"))
-        yield Slot(paths, layer, variables[index * each : (index + 1) * each], paths)
 
 
 def _joined(path: str, name: str) -> str:

@@ -23,7 +23,7 @@ def text(value: Any) -> str:
 
 
 def names(group: Any, name: str) -> list[str]:
-    """A list of names in an attribute, or in `name0`, `name1`, ... where one would be too long for a header."""
+    """A list of names in an attribute, or in `name0`, `name1`, ... where one would be too long."""
     if name in group.attrs:
         parts = [group.attrs[name]]
     else:
@@ -36,7 +36,7 @@ def names(group: Any, name: str) -> list[str]:
 def find(group: Any, path: str) -> Any:
     """The group or dataset at a path of several names, None where there is none."""
     for part in filter(None, path.split("/")):
-        if not hasattr(group, "keys") or part not in group.keys():
+        if not hasattr(group, "keys") or part not in group:
             return None
         group = group[part]
     return group

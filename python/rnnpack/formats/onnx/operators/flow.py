@@ -31,11 +31,16 @@ def _if(node: Node) -> Function:
     return run
 
 
-@operator("Loop", inputs=(2, MANY), outputs=MANY, foldable=False)
+@operator("Loop", inputs=(0, MANY), outputs=MANY, foldable=False)
 def _loop(node: Node) -> Function:
     body, carried = node.graph("body"), len(node.inputs) - 2
     scans = len(node.outputs) - carried
-    if scans < 0 or len(body.inputs) != carried + 2 or len(body.outputs) != 1 + carried + scans:
+    if (
+        carried < 0
+        or scans < 0
+        or len(body.inputs) != carried + 2
+        or len(body.outputs) != 1 + carried + scans
+    ):
         raise node.error(f"the body has {len(body.inputs)} inputs and {len(body.outputs)} outputs")
 
     def run(*arguments: Any) -> Any:
