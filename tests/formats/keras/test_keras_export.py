@@ -149,7 +149,7 @@ def functional(layer: Any, **call: Any) -> Any:
             "Keras 3 .* activation 'hard_sigmoid'",
         ),
         (rnnpack.LSTM(2, recurrent_activation="hard_sigmoid_keras3"), "h5", r"Keras 2\.15 .*'hard_sigmoid_k"),
-        (rnnpack.LSTM(2, time_major=True), "keras", "LSTM: the option time_major=True is not supported"),
+        (rnnpack.LSTM(2, time_major=True), "keras", "LSTM of Keras 3: the option time_major=True"),
         (
             layers.BatchNormalization(axis=[1, 2]),
             "keras",

@@ -18,6 +18,7 @@ _GONE: dict[str, Any] = {
 }  # fmt: skip
 _GONE_OF_LAYERS: dict[str, dict[str, Any]] = {
     "DepthwiseConv1D": {"groups": (1,)},
+    "SpatialDropout1D": {"trainable": ANY, "noise_shape": (None,)},
     "MultiHeadAttention": {"query_shape": ANY, "value_shape": ANY, "key_shape": ANY},
 }
 _ACTIVATIONS = {"hard_sigmoid_keras3": "hard_sigmoid", "swish": "silu"}
@@ -62,6 +63,8 @@ def _layer(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     if class_name == "Operation":
         return _operation(config)
+    if "layers" in config:
+        raise FormatError(f"{config.get('name')}: a model inside a wrapper cannot be written for Keras 3")
     if class_name == "InputLayer":
         config["batch_shape"] = config["batch_input_shape"]
     if class_name == "BatchNormalization" and isinstance(config["axis"], (list, tuple)):
@@ -70,7 +73,7 @@ def _layer(entry: dict[str, Any]) -> dict[str, Any]:
         config["axis"] = config["axis"][0]
     if class_name == "LeakyReLU":
         config["negative_slope"] = config.pop("alpha")
-    kept = without(class_name, config, {**_GONE, **_GONE_OF_LAYERS.get(class_name, {})})
+    kept = without(f"{class_name} of Keras 3", config, {**_GONE, **_GONE_OF_LAYERS.get(class_name, {})})
     result = {key: _argument(key, value) for key, value in kept.items()}
     for key in ("activation", "recurrent_activation"):
         if isinstance(result.get(key), str):
