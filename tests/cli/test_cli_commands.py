@@ -57,6 +57,51 @@ def test_info_of_nested_models_and_plain_layers(tmp_path: Path, capsys: Any) -> 
     assert "alone (LSTM)" in capsys.readouterr().out
 
 
+def graph_file(folder: Path) -> str:
+    """An ONNX graph of one GRU."""
+    onnx = pytest.importorskip("onnx")
+    tensor, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    rng = np.random.default_rng(0)
+    weights = {"W": rng.normal(size=(1, 6, 3)), "R": rng.normal(size=(1, 6, 2))}
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("GRU", ["x", "W", "R"], ["", "y"], name="gru", hidden_size=2)],
+        "graph",
+        [tensor("x", float32, ["time", "batch", 3])],
+        [tensor("y", float32, [1, "batch", 2])],
+        [onnx.numpy_helper.from_array(value.astype("f4"), name) for name, value in weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    onnx.save(model, folder / "gru.onnx")
+    return str(folder / "gru.onnx")
+
+
+def test_graphs_of_onnx(tmp_path: Path, capsys: Any) -> None:
+    model = graph_file(tmp_path)
+    assert main(["info", model]) == 0
+    assert "GRU 1" in capsys.readouterr().out
+    assert main(["info", model, "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["format"] == "onnx" and info["parameters"] == 30
+    assert info["inputs"] == [{"name": "x", "shape": ["time", "batch", 3], "dtype": "float32"}]
+    assert info["layers"] == [{"name": "gru", "runs": str(load(model).explain()["gru"])}]
+    assert main(["bench", model, "--batch-sizes", "2", "--seconds", "0.001", "--timesteps", "4"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["2", "4"]
+    assert main(["run", model, cli_files.rows_file(tmp_path / "x.npy"), "-o", str(tmp_path / "y.npy")]) == 0
+    assert np.load(tmp_path / "y.npy").shape == (100, 1, 2)
+
+
+def test_state_dicts_of_pytorch_have_rows_first(tmp_path: Path) -> None:
+    layer = rnnpack.LSTM(2, return_sequences=True, return_state=True, time_major=True)
+    layer.build((None, None, 3))
+    save(layer, tmp_path / "weights.safetensors", format="pytorch")
+    rows = cli_files.rows_file(tmp_path / "x.npy")
+    assert main(["run", str(tmp_path / "weights.safetensors"), rows, "-o", str(tmp_path / "y.npz")]) == 0
+    sequence = layer(np.swapaxes(np.load(rows), 0, 1))[0]
+    with np.load(tmp_path / "y.npz") as outputs:
+        got = outputs[outputs.files[0]]
+    np.testing.assert_allclose(got, np.swapaxes(sequence, 0, 1), atol=8 * np.finfo("f4").eps)
+
+
 def test_convert(tmp_path: Path, capsys: Any) -> None:
     model, target = cli_files.model_file(tmp_path), str(tmp_path / "copy.safetensors")
     assert main(["convert", model, target]) == 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -132,6 +136,24 @@ def test_signals_at_random_moments(target: str, sent: int, folder: Path) -> None
         codes.append(0 if output.exists() else code)  # the signal may come when all is done
     assert len(codes) > 1
     assert output.read_bytes() == wanted
+
+
+def test_ctrl_c_on_a_terminal(folder: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, str(cli_files.SCRIPT), *words(folder, ".npy")]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PAUSE": "0.2"}
+    running = subprocess.Popen(command, stderr=terminal, stdin=terminal, stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    while b"rows/s" not in shown or not (folder / "y.npy.partial.json").exists():
+        shown += os.read(controller, 1000)
+    running.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal closes
+        while piece := os.read(controller, 1000):
+            shown += piece
+    os.close(controller)
+    assert running.wait(60) == 130
+    assert b"the same command with --resume goes on" in shown
 
 
 def interrupted(folder: Path, monkeypatch: Any, *more: str) -> None:

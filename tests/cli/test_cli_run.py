@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tracemalloc
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ from rnnpack.engine import nest
 from rnnpack.formats import load
 
 KINDS = [".npy", ".npz", ".parquet", ".csv"]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Puts the number of threads back."""
+    before = rnnpack.get_num_threads()
+    yield
+    rnnpack.set_num_threads(before)
 
 
 def read(path: str | Path) -> Chunk:
@@ -87,14 +97,8 @@ def float_text(number: Any) -> str:
 
 def test_precision_and_threads(tmp_path: Path) -> None:
     model, rows = cli_files.last_model_file(tmp_path), cli_files.rows_file(tmp_path / "x.npy")
-    before = rnnpack.get_num_threads()
-    try:
-        assert (
-            run(model, rows, "-o", str(tmp_path / "y.npy"), "--precision", "bfloat16", "--threads", "1") == 0
-        )
-        assert rnnpack.get_num_threads() == 1
-    finally:
-        rnnpack.set_num_threads(before)
+    assert run(model, rows, "-o", str(tmp_path / "y.npy"), "--precision", "bfloat16", "--threads", "1") == 0
+    assert rnnpack.get_num_threads() == 1
     reduced = load(model)
     reduced.set_precision("bfloat16")
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), reduced(np.load(rows)))
@@ -108,6 +112,20 @@ def test_the_last_line_says_how_fast_it_was(tmp_path: Path, capsys: Any) -> None
     assert err.startswith(f"wrote {tmp_path}/y.npy: 100 rows in ") and "MB/s of input" in err
     assert main(["run", model, rows, "-o", str(tmp_path / "z.npy"), "-q"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("target", [".npy", ".npz", ".csv"])
+def test_memory_depends_on_chunks_not_on_files(target: str, tmp_path: Path, monkeypatch: Any) -> None:
+    model, rows = cli_files.last_model_file(tmp_path), cli_files.rows_file(tmp_path / "x.npy", 20_000, 20)
+    assert run(model, rows, "-o", str(tmp_path / "y.npy")) == 0  # imports and caches
+    monkeypatch.setattr("rnnpack.cli.job._CHUNK_BYTES", 1 << 18)
+    tracemalloc.start()
+    try:
+        assert run(model, rows, "-o", str(tmp_path / f"z{target}")) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e6 < os.path.getsize(rows) / 2
 
 
 def refused(capsys: Any, *words: str) -> str:
@@ -165,7 +183,6 @@ def test_errors_are_one_line_and_leave_nothing(
         (["x.npy", "-o", "y.npy", "--columns", "a,,b"], "different names"),
         (["x.npy", "-o", "y.npy", "--workers", "2"], "--workers is for --engine ray"),
         (["x.npy", "-o", "y.npy", "--resume", "--force"], "choose one"),
-        (["x.npy", "-o", "y.npy", "--resume", "--engine", "ray"], "--resume is for --engine local"),
     ],
 )
 def test_wrong_usage(words: list[str], message: str, capsys: Any) -> None:
@@ -175,16 +192,22 @@ def test_wrong_usage(words: list[str], message: str, capsys: Any) -> None:
     assert message in capsys.readouterr().err
 
 
-def test_ray_is_called_or_asked_for(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    calls: list[Any] = []
+def test_ray_computes_or_is_asked_for(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    asked: list[Any] = []
+
+    def ordered_map(computation: Any, chunks: Any, workers: int, threads: int) -> Any:
+        asked.append((workers, threads))
+        yield from [computation.compute(chunk) for chunk in chunks]  # reads ahead, as workers do
+
     fake = types.ModuleType("rnnpack.ray")
-    fake.run_file = lambda *args, **keywords: calls.append((args, keywords))  # type: ignore[attr-defined]
+    fake.ordered_map = ordered_map  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "rnnpack.ray", fake)
-    words = ["m", "x.npy", "-o", str(tmp_path / "y.npy"), "--engine", "ray", "--workers", "3"]
+    model, rows = cli_files.last_model_file(tmp_path), cli_files.rows_file(tmp_path / "x.npy")
+    words = [model, rows, "-o", str(tmp_path / "y.npy"), "--engine", "ray", "--chunk-rows", "32"]
     monkeypatch.setattr("rnnpack.cli.run.find_spec", lambda name: None)
     assert "pip install rnnpack[ray]" in refused(capsys, *words)
     monkeypatch.setattr("rnnpack.cli.run.find_spec", lambda name: name)
     assert run(*words) == 0
-    ((args, keywords),) = calls
-    assert args == ("m", "x.npy", str(tmp_path / "y.npy"))
-    assert keywords["workers"] == 3 and keywords["batch_size"] == 32
+    assert run(*words, "--force", "--workers", "3", "--threads", "1") == 0
+    assert asked == [(2, 1), (3, 1)]
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), load(model)(np.load(rows)))

@@ -230,6 +230,15 @@ def test_a_partial_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "x.npy.partial").exists()
 
 
+def test_two_writers_of_one_file(tmp_path: Path) -> None:
+    columns = [Column("x", np.dtype("f4"), ())]
+    with create_rows(tmp_path / "x.npy", columns) as sink:
+        sink.append({"x": np.ones(3, "f4")})
+        with pytest.raises(ValueError, match="another process is writing it"):
+            create_rows(tmp_path / "x.npy", columns)
+    assert np.load(tmp_path / "x.npy").sum() == 3
+
+
 def test_a_sink_can_be_given_up(tmp_path: Path) -> None:
     sink = create_rows(tmp_path / "x.csv", [Column("x", np.dtype("f4"), ())])
     sink.append({"x": np.zeros(3, "f4")})

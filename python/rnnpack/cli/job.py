@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rnnpack.cli.journal import Journal, Position
 from rnnpack.datafiles import Computation, RowSink, RowSource, SinkState, create_rows
@@ -20,12 +22,18 @@ _CHUNK_BYTES = 16 << 20
 _COMMIT_EVERY = 1.0
 
 
+class _Size(NamedTuple):
+    rows: int
+    nbytes: int
+
+
 class Job:
     """Reads rows, computes, writes, and keeps the journal.
 
     Args:
         source: the rows.
         computation: what is done with them.
+        compute: does it with chunk after chunk, here or elsewhere, in their order.
         output: the file to write.
         journal: of the run.
         asked_rows: rows of a chunk, rounded up to whole batches; None: as many as take some megabytes.
@@ -42,13 +50,15 @@ class Job:
         self,
         source: RowSource,
         computation: Computation,
+        compute: Callable[[Iterator[Chunk]], Iterable[Chunk]],
         output: Path,
         journal: Journal,
         asked_rows: int | None,
         position: Position | None,
     ) -> None:
         """See the class."""
-        self._source, self._computation, self._output = source, computation, output
+        self._source, self._computation, self._compute = source, computation, compute
+        self._output = output
         self._journal, self._asked_rows, self._position = journal, asked_rows, position
         self._names = computation.used(source.columns)
         self.rows = 0 if position is None else position.state.rows
@@ -70,12 +80,13 @@ class Job:
         sink = create_rows(self._output, position.columns, position.state)
         committed = time.monotonic()
         try:
-            for given, results in self._computed(position, first):
-                sink.append(results)
-                self._count(given, bar)
-                if time.monotonic() - committed > _COMMIT_EVERY:
-                    self._commit(sink, position)
-                    committed = time.monotonic()
+            with closing(self._computed(position, first)) as computed:
+                for given, results in computed:
+                    sink.append(results)
+                    self._count(given, bar)
+                    if time.monotonic() - committed > _COMMIT_EVERY:
+                        self._commit(sink, position)
+                        committed = time.monotonic()
             self._commit(sink, position)
             sink.finish()
         except BaseException:
@@ -98,20 +109,26 @@ class Job:
 
     def _computed(
         self, position: Position, first: tuple[Chunk, Chunk] | None
-    ) -> Iterator[tuple[Chunk, Chunk]]:
+    ) -> Generator[tuple[_Size, Chunk], None, None]:
         start = position.state.rows
         if first is not None:
-            yield first
+            yield _size(first[0]), first[1]
             start += chunk_rows(first[0])
-        for chunk in self._source.chunks(position.chunk_rows, start, self._names):
-            yield chunk, self._computation.compute(chunk)
+        taken: deque[_Size] = deque()
 
-    def _count(self, given: Chunk, bar: Progress) -> None:
-        rows = chunk_rows(given)
-        self.rows += rows
-        self.computed_rows += rows
-        self.computed_bytes += nbytes(given)
-        bar.advance(rows)
+        def chunks() -> Iterator[Chunk]:
+            for chunk in self._source.chunks(position.chunk_rows, start, self._names):
+                taken.append(_size(chunk))
+                yield chunk
+
+        for results in self._compute(chunks()):
+            yield taken.popleft(), results
+
+    def _count(self, given: _Size, bar: Progress) -> None:
+        self.rows += given.rows
+        self.computed_rows += given.rows
+        self.computed_bytes += given.nbytes
+        bar.advance(given.rows)
 
     def _commit(self, sink: RowSink, position: Position) -> None:
         self._journal.write(replace(position, state=sink.commit()))
@@ -129,3 +146,7 @@ class Job:
             self._journal.remove()
         self.rows = sink.rows
         self.resumable = self._journal.path.exists()
+
+
+def _size(chunk: Chunk) -> _Size:
+    return _Size(chunk_rows(chunk), nbytes(chunk))

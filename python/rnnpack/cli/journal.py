@@ -69,7 +69,7 @@ class Journal:
 
     def __init__(self, output: Path, request: Request) -> None:
         """See the class."""
-        self.path = journal_path(output)
+        self.path = output.with_name(output.name + _SUFFIX)
         self._request = request
 
     def write(self, position: Position) -> None:
@@ -119,11 +119,6 @@ class Journal:
     def remove(self) -> None:
         """Removes the file."""
         self.path.unlink(missing_ok=True)
-
-
-def journal_path(output: Path) -> Path:
-    """Where the journal of an output is."""
-    return output.with_name(output.name + _SUFFIX)
 
 
 def fingerprint(path: Path, whole: bool) -> str:

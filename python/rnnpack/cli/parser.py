@@ -174,7 +174,7 @@ def _run(parser: Any) -> None:
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster"
     )
-    parser.add_argument("--workers", type=_count, metavar="N", help="with --engine ray: workers at once")
+    parser.add_argument("--workers", type=_count, metavar="N", help="with --engine ray: workers (2)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no last line")
 
 
@@ -209,7 +209,9 @@ def _bench(parser: Any) -> None:
 
 
 def _threads_and_precision(parser: Any) -> None:
-    parser.add_argument("--threads", type=_count, metavar="N", help="threads of a call (all processors)")
+    parser.add_argument(
+        "--threads", type=_count, metavar="N", help="threads of a call (all processors; 1 for workers of Ray)"
+    )
     parser.add_argument(
         "--precision",
         choices=("full", "bfloat16", "int8"),

@@ -74,10 +74,9 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def _cast(array: NDArray[Any], label: str, one: ModelInput) -> NDArray[Any]:
-    if array.dtype.kind == "f" and one.dtype.kind in "iu":
-        whole = np.rint(array)
+    if one.dtype.kind in "iu" and not np.can_cast(array.dtype, one.dtype):
         limits = np.iinfo(one.dtype)
-        if not np.all((whole == array) & (array >= limits.min) & (array <= limits.max)):
+        if not np.all((np.rint(array) == array) & (array >= limits.min) & (array <= limits.max)):
             raise ValueError(f"column {label!r}: input {one.name!r} takes whole numbers ({one.dtype.name})")
     cast: NDArray[Any] = array.astype(one.dtype, copy=False)
     return cast

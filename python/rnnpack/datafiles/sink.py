@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -41,15 +42,26 @@ class PartialFile:
         """Opens the file anew, or to go on after `size` bytes.
 
         Raises:
-            ValueError: it is shorter than that.
+            ValueError: it is shorter than that, or another process is writing it.
             OSError: it cannot be opened.
         """
-        self._file = path.open("r+b" if size else "w+b", buffering=0)
-        self.size = size
-        if os.fstat(self._file.fileno()).st_size < size:
+        descriptor = os.open(path, os.O_RDWR | (0 if size else os.O_CREAT), 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        try:
+            self._lock(path)
+            if os.fstat(self._file.fileno()).st_size < size:
+                raise ValueError(f"{path}: is shorter than the {size} bytes that were written")
+            self.cut(size)
+        except BaseException:
             self._file.close()
-            raise ValueError(f"{path}: is shorter than the {size} bytes that were written")
-        self.cut(size)
+            raise
+
+    def _lock(self, path: Path) -> None:
+        """Keeps other processes away until the file is closed, by whatever end of this one."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{path}: another process is writing it") from None
 
     def write(self, data: Any) -> None:
         """Appends bytes."""
