@@ -143,7 +143,7 @@ class LSTMCell(_GatedCell):
 
 @dataclass(frozen=True)
 class PeepholeLSTMCell(_GatedCell):
-    """``LSTMCell`` with a weight for each unit: i and f also get ``p c``, o gets ``p c'``, before they activate."""
+    """``LSTMCell`` with a weight p for each unit: before they activate, i and f get ``p c``, o ``p c'``."""
 
     input_peephole: Any = None
     forget_peephole: Any = None

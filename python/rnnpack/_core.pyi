@@ -10,7 +10,8 @@ class PackedCell:
     """Immutable weights of one built-in cell, packed once for the kernels of one instruction set.
 
     Args:
-        kind: "simple_rnn", "lstm", "gru" (reset_after), "gru_reset_before", "peephole_lstm" or "projected_lstm".
+        kind: "simple_rnn", "lstm", "gru" (reset_after), "gru_reset_before", "peephole_lstm" or
+            "projected_lstm".
         kernel: `(input_size, gates * units)`, in Keras' layout; float32 or float64, as the other arrays.
         recurrent_kernel: `(output_size, gates * units)`; for all but "projected_lstm" that is the units.
         bias: `(gates * units,)`, for "gru" `(2, gates * units)`, or None.
@@ -205,7 +206,8 @@ def run(
         cells: the output of one is the input of the next; all of one dtype.
         inputs: `(batch, time, features)`, or `(time, batch, features)` if `time_major`; of the cells' dtype,
             any strides. With `row_splits` `(sum of lengths, features)`.
-        states: first states, flat, h `(batch, output_size)` (and c `(batch, units)`) of each cell; None for zeros.
+        states: first states, flat, h `(batch, output_size)` (and c `(batch, units)`) of each cell; None for
+            zeros.
         mask: bools with the inputs' two first axes, False where a step is masked; or None.
         time_major: layout of inputs, mask and sequence outputs.
         go_backwards: process the last timestep first; outputs are in processing order.

@@ -58,6 +58,43 @@ def hard_sigmoid(x: _Array) -> Any:
 
 
 @_activation
+def hard_sigmoid_keras3(x: _Array) -> Any:
+    """`clip(x / 6 + 0.5, 0, 1)`, what Keras 3 and PyTorch call hard_sigmoid."""
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+@_activation
+def hard_silu(x: _Array) -> Any:
+    """`x * clip(x / 6 + 0.5, 0, 1)`, also called hard_swish."""
+    return x * np.clip(x / 6 + 0.5, 0, 1)
+
+
+@_activation
+def relu6(x: _Array) -> Any:
+    """`clip(x, 0, 6)`."""
+    return np.clip(x, 0, 6)
+
+
+@_activation
+def leaky_relu(x: _Array, negative_slope: float = 0.2) -> Any:
+    """`x` if positive, else `negative_slope * x`."""
+    return np.where(x < 0, negative_slope * x, x)
+
+
+@_activation
+def mish(x: _Array) -> Any:
+    """`x * tanh(softplus(x))`, Misra 2019."""
+    return x * np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+@_activation
+def log_softmax(x: _Array, axis: int = -1) -> Any:
+    """`x - log(sum(exp(x)))` along `axis`."""
+    shifted = x - np.max(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+@_activation
 def exponential(x: _Array) -> Any:
     """`exp(x)`."""
     return np.exp(x)
@@ -177,7 +214,10 @@ NATIVE_NAMES: dict[Callable[..., Any], str] = {function: function.__name__ for f
 """The activations that act on single elements, and their names in the native engine."""
 
 _BY_NAME: dict[str, Callable[..., Any]] = {
-    "softmax": softmax,
+    **{
+        function.__name__: function
+        for function in (softmax, log_softmax, hard_sigmoid_keras3, hard_silu, relu6, leaky_relu, mish)
+    },
     **{name: fn for fn, name in NATIVE_NAMES.items()},
 }
 

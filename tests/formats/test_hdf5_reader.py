@@ -402,6 +402,52 @@ class TestWithH5py:
                 with pytest.raises(FormatError, match="in a circle, or too deep"):
                     _ = root[name]
 
+    @pytest.mark.parametrize("libver", ["earliest", "latest"])
+    def test_objects_in_the_order_of_their_making(self, h5py: Any, libver: str) -> None:
+        def write(file: Any) -> None:
+            group = file.create_group("g", track_order=True)
+            group["z"], group["a"] = 1, 2
+            group.attrs["z"], group.attrs["a"] = 3, 4
+
+        with open_hdf5(self.file(h5py, write, libver=libver, track_order=True)) as root:
+            group = root["g"]
+            assert isinstance(group, Group)
+            assert list(group) == ["a", "z"]
+            assert group.attrs == {"z": 3, "a": 4}
+
+    def test_a_heap_with_blocks_of_blocks(self, h5py: Any) -> None:
+        names = [f"{index:04}{'n' * 240}" for index in range(2500)]
+
+        def write(file: Any) -> None:
+            file["x"] = 5
+            many = file.create_group("many")
+            for name in names:
+                many[name] = file["x"]
+
+        with open_hdf5(self.file(h5py, write, libver="latest")) as root:
+            many = root["many"]
+            assert isinstance(many, Group)
+            assert list(many) == names
+            assert read(many, names[-1]) == 5
+
+    def test_chunks_in_a_row_and_compact_data(self, h5py: Any) -> None:
+        values = np.arange(35, dtype=np.int32).reshape(7, 5)
+
+        def write(file: Any) -> None:
+            h5d, h5p, h5s = h5py.h5d, h5py.h5p, h5py.h5s
+            space = h5s.create_simple(values.shape)
+            early, compact = h5p.create(h5p.DATASET_CREATE), h5p.create(h5p.DATASET_CREATE)
+            early.set_chunk((3, 2))
+            early.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+            compact.set_layout(h5d.COMPACT)
+            for name, properties in ((b"early", early), (b"compact", compact)):
+                made = h5d.create(file.id, name, h5py.h5t.NATIVE_INT32, space, properties)
+                made.write(h5s.ALL, h5s.ALL, values)
+
+        with open_hdf5(self.file(h5py, write, libver="latest")) as root:
+            assert np.array_equal(read(root, "early"), values)
+            assert np.array_equal(read(root, "compact"), values)
+
     def test_an_array_larger_than_the_file_can_hold(self, h5py: Any) -> None:
         def write(file: Any) -> None:
             file.create_dataset("sparse", shape=(1 << 40,), chunks=(1 << 10,), dtype="f4")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -236,6 +238,21 @@ def test_functions_and_other_names_under_keras():
     assert names.MaxPool1D is names.MaxPooling1D and names.AvgPool1D is names.AveragePooling1D
     assert names.GlobalMaxPool1D is names.GlobalMaxPooling1D
     assert names.GlobalAvgPool1D is names.GlobalAveragePooling1D
+
+
+def test_layers_are_imported_when_they_are_asked_for():
+    code = (
+        "import sys, rnnpack\n"
+        "assert 'rnnpack.layers.dense' not in sys.modules\n"
+        "assert 'Dense' in dir(rnnpack.layers) and 'Dense' in dir(rnnpack.keras.layers)\n"
+        "from rnnpack.keras.layers import *\n"
+        "assert Dense is rnnpack.layers.Dense and MaxPool1D is MaxPooling1D and callable(add)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for module in (layers, keras.layers):
+        assert all(callable(getattr(module, name)) for name in module.__all__)
+        with pytest.raises(AttributeError, match="has no attribute 'Conv9D'"):
+            module.Conv9D  # noqa: B018
 
 
 def test_whole_numbers_stay_whole_where_nothing_is_computed():

@@ -243,6 +243,7 @@ def positive_int(argument: str, given: Any) -> int:
         value = 0
     if value <= 0:
         raise ValueError(
-            f"Received an invalid value for argument `{argument}`, expected a positive integer, got {given!r}."
+            f"Received an invalid value for argument `{argument}`, expected a positive integer, "
+            f"got {given!r}."
         )
     return value

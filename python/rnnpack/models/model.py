@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from rnnpack import _core
 from rnnpack.engine import nest
 from rnnpack.explain import Explanation
 from rnnpack.layers import masked
-from rnnpack.layers.base import InputSpec, Layer
+from rnnpack.layers.base import Layer
 from rnnpack.layers.input_spec import as_shape, map_shapes
 from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error, states_restorer
@@ -37,6 +38,11 @@ class Model(PrecisionControl, Layer):
     Raises:
         ValueError: an output depends on an `Input` that is not among `inputs`, or two layers have one name.
     """
+
+    _transient = Layer._transient | {"_stateful"}
+    _unwatched = Layer._unwatched | {"_stateful"}
+    # The stateful layers at an epoch of the checks that prepared calls depend on.
+    _stateful: tuple[int, list[Any]] | None = None
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         """See the class."""
@@ -100,10 +106,7 @@ class Model(PrecisionControl, Layer):
     @property
     def input_spec(self) -> Any:
         """What the flat inputs must look like."""
-        graph = self._graph
-        if graph is None:
-            return None
-        return [InputSpec(shape=symbol.shape) for symbol in nest.flatten(graph.inputs)]
+        return None if self._graph is None else self._graph.spec
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """One of the model's layers.
@@ -150,8 +153,16 @@ class Model(PrecisionControl, Layer):
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Runs the layers in order; arguments as for a call of the model, in the structure of its inputs."""
         graph = self._built_graph()
-        with states_kept_on_error(self._flatten_layers()):
+        with states_kept_on_error(self._stateful_layers()):
             return graph.run(masked.attach(inputs, mask))
+
+    def _stateful_layers(self) -> list[Any]:
+        """All stateful layers, looked for again where some layer has changed."""
+        epoch = _core.epoch()
+        if self._stateful is None or self._stateful[0] != epoch:
+            layers: list[Any] = self._flatten_layers()
+            self._stateful = epoch, [layer for layer in layers if layer.stateful]
+        return self._stateful[1]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks that the outputs carry, in their structure; the model runs to find them."""
@@ -182,39 +193,32 @@ class Model(PrecisionControl, Layer):
         outputs = graph.run(nest.pack_sequence_as(graph.inputs, symbols))
         return nest.map_structure(lambda symbol: symbol.shape, outputs)
 
-    def predict(self, x: Any, batch_size: int = 32) -> Any:
+    def predict(self, x: Any, batch_size: int | None = 32, verbose: Any = "auto") -> Any:
         """Runs the model in inference mode, batch by batch.
 
+        Rows of different lengths are put into batches by length, so that padding costs next to nothing, and
+        give what each gives alone. So do arrays whose padding a Masking or Embedding layer masks: where the
+        layers are known to allow it, trailing padding is not computed. Stateful models keep the order.
+
         Args:
-            x: arrays in the structure of the model's inputs, all with the same number of rows (at least one).
-            batch_size: rows in a batch.
+            x: arrays in the structure of the model's inputs, or a dict of them by the inputs' names, all with
+                the same number of rows. An input may be a list of rows instead: arrays without batch axis,
+                `(time, features)` or, for tokens, `(time,)`.
+            batch_size: rows in a batch; None means 32.
+            verbose: 1 for a progress line if stderr is a terminal, 0 for none; "auto" is 1 if there are
+                several batches.
 
         Returns:
-            The outputs for all rows, in the structure of the model's outputs.
+            The outputs for all rows, in the structure of the model's outputs; for lists of rows, outputs with
+            an axis of unknown size are lists with an array for each row.
 
         Raises:
-            ValueError: the numbers of rows differ, or a stateful model would get a smaller last batch.
+            ValueError: the numbers of rows differ, a row does not fit its input, or a stateful model would
+                get a smaller last batch. Recorded states have not changed then.
         """
-        arrays = nest.map_structure(np.asarray, x)
-        rows = {len(array) for array in nest.flatten(arrays)}
-        if len(rows) != 1 or batch_size < 1:
-            raise ValueError(
-                f"`x` must have one number of rows and `batch_size` be positive, "
-                f"got {sorted(rows)} and {batch_size}"
-            )
-        count = rows.pop()
-        layers: list[Any] = self._flatten_layers()
-        if count > batch_size and count % batch_size and any(layer.stateful for layer in layers):
-            raise ValueError(f"A stateful model needs full batches: {count} rows, batch_size={batch_size}")
-        with states_kept_on_error(layers):
-            parts = [
-                self(
-                    nest.map_structure(lambda array, at=start: array[at : at + batch_size], arrays),
-                    training=False,
-                )
-                for start in range(0, max(count, 1), batch_size)
-            ]
-        return nest.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+        from rnnpack.models.predicting import predict
+
+        return predict(self, x, batch_size, verbose)
 
     # All layers at once.
 

@@ -1,0 +1,1 @@
+"""Models of rnnpack in files that Keras loads."""

@@ -1,0 +1,1 @@
+"""Weights of Keras models: the two layouts of files, and the reorderings between kinds of layers."""
