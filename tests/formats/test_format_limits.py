@@ -207,6 +207,13 @@ class TestRestoring:
                 inputs = rnnpack.Input((3, 2))
                 model = rnnpack.Model(inputs, model(model(inputs)))
 
+    def test_layers_that_are_tried_on_very_large_arrays(self) -> None:
+        with (
+            pytest.raises(FormatError, match=r"file: .*an array of shape \(2, 10000000000\)"),
+            limits.restored_model("file", 1 << 20),
+        ):
+            rnnpack.Layer()(rnnpack.Input((10**10,)))
+
     def test_any_exception_becomes_a_format_error(self) -> None:
         with pytest.raises(FormatError, match=r"^file: two lines$"), limits.restored_model("file", 0):
             raise TypeError("two\n  lines")

@@ -63,6 +63,21 @@ class Composite(layers.Layer):
         return self.rest[1]["last"](self.rest[0](self.first(inputs)))
 
 
+class Tied(layers.Layer):
+    """A weight that belongs to two layers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = layers.Dense(3)
+
+    def build(self, input_shape: Any) -> None:
+        self.first.build(input_shape)
+        self.tied = self.first.kernel
+
+    def call(self, inputs: Any) -> Any:
+        return self.first(inputs) @ self.tied
+
+
 def graph() -> Any:
     """A layer called twice, a model inside a model that is used twice, two inputs and outputs."""
     first, second = rnnpack.Input((5, 3), name="first"), rnnpack.Input((5, 3), name="second")
@@ -206,6 +221,13 @@ class TestNames:
         model, _ = made(name)
         assert list(weight_paths(model)) == expected.split()
 
+    def test_a_weight_in_two_places_has_the_first_name(self, tmp_path: Path) -> None:
+        layer = Tied()
+        layer(X)
+        assert list(weight_paths(layer)) == ["kernel", "first/bias"]
+        native.save(layer, tmp_path / "a")
+        assert_same(layer(X), native.load(tmp_path / "a", {"Tied": Tied})(X))
+
     def test_every_weight_has_one_name(self) -> None:
         for name in MODELS:
             model, _ = made(name)
@@ -303,6 +325,10 @@ class TestWeightsAlone:
                     "bias": np.zeros(16, "i4"),
                 },
                 "weight bias is int32, expected float32",
+            ),
+            (
+                {"kernel": np.zeros((16, 3)), "recurrent_kernel": np.zeros((4, 16)), "bias": np.zeros(16)},
+                r"weight kernel has shape \(16, 3\), expected \(3, 16\)",
             ),
         ],
     )

@@ -53,6 +53,21 @@ def depthwise(x, kernel, stride=1, dilation=1, padding="valid"):
     return y.reshape(*y.shape[:2], channels * multiplier)
 
 
+def conv1d_transpose(x, kernel, stride, dilation, same):
+    """x (batch, time, channels), kernel (taps, filters, channels): what has `conv1d` with it as gradient."""
+    width, filters, _ = kernel.shape
+    span = (width - 1) * dilation + 1
+    length = x.shape[1] * stride + (0 if same else max(span - stride, 0))
+    first = -(max((x.shape[1] - 1) * stride + span - length, 0) // 2) if same else 0
+    y = np.zeros((x.shape[0], length, filters))
+    for step in range(x.shape[1]):
+        for tap in range(width):
+            at = first + step * stride + tap * dilation
+            if 0 <= at < length:
+                y[:, at] += x[:, step] @ kernel[tap].T
+    return y
+
+
 def pool(x, function, width, stride, padding):
     """A function over the timesteps of each window that lie within the inputs."""
     count, first = ends(x.shape[1], width, stride, 1, padding)

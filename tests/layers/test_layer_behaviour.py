@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -95,6 +97,20 @@ def test_activity_regularization_adds_a_loss():
     dense = layers.Dense(2, kernel_regularizer="l2", activity_regularizer="l2")
     dense(X)
     assert len(dense.losses) == 2
+
+
+def test_embeddings_without_masks_or_rows():
+    layer = layers.Embedding(4, 2, input_shape=(3,))
+    assert layer.compute_mask(np.zeros((2, 3))) is None
+    assert layer(np.zeros((0, 3), int)).shape == (0, 3, 2)
+    assert layer.get_config()["batch_input_shape"] == (None, 3)
+
+
+def test_normalizations_without_learned_weights():
+    for layer in (layers.GroupNormalization(3), layers.LayerNormalization(), layers.BatchNormalization()):
+        plain = type(layer).from_config({**layer.get_config(), "center": False, "scale": False})
+        np.testing.assert_array_equal(plain(X), layer(X))
+        assert not plain.trainable_weights
 
 
 def test_masks_flow_from_an_embedding_through_a_model():
@@ -236,6 +252,21 @@ def test_functions_and_other_names_under_keras():
     assert names.MaxPool1D is names.MaxPooling1D and names.AvgPool1D is names.AveragePooling1D
     assert names.GlobalMaxPool1D is names.GlobalMaxPooling1D
     assert names.GlobalAvgPool1D is names.GlobalAveragePooling1D
+
+
+def test_layers_are_imported_when_they_are_asked_for():
+    code = (
+        "import sys, rnnpack\n"
+        "assert 'rnnpack.layers.dense' not in sys.modules\n"
+        "assert 'Dense' in dir(rnnpack.layers) and 'Dense' in dir(rnnpack.keras.layers)\n"
+        "from rnnpack.keras.layers import *\n"
+        "assert Dense is rnnpack.layers.Dense and MaxPool1D is MaxPooling1D and callable(add)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for module in (layers, keras.layers):
+        assert all(callable(getattr(module, name)) for name in module.__all__)
+        with pytest.raises(AttributeError, match="has no attribute 'Conv9D'"):
+            module.Conv9D  # noqa: B018
 
 
 def test_whole_numbers_stay_whole_where_nothing_is_computed():

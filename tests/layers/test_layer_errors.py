@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import golden_store
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rnnpack import Input, layers
 
@@ -44,6 +49,14 @@ MASK = np.ones((2, 5), bool)
         ("Reshape", {"target_shape": (-2,)}, "`target_shape` must be an integer of at least -1"),
         ("Permute", {"dims": (1, 3)}, "`dims` must hold each of 1, 2, ... once"),
         ("RepeatVector", {"n": 0}, "`n`"),
+        ("Reshape", {"target_shape": 5}, "`target_shape` must be a tuple or a list, got 5"),
+        ("Permute", {"dims": None}, "`dims` must be a tuple or a list"),
+        ("GaussianNoise", {"stddev": -1}, "`stddev` must be a number of at least 0, got -1"),
+        ("Dropout", {"rate": 0.5, "seed": "a"}, "`seed` must be an integer of at least 0"),
+        ("Concatenate", {"axis": None}, "`axis` must be an integer, got None"),
+        ("LayerNormalization", {"epsilon": float("nan")}, "`epsilon`"),
+        ("PReLU", {"shared_axes": ["a"]}, "`shared_axes`"),
+        ("MultiHeadAttention", {"num_heads": 1, "key_dim": 1, "attention_axes": 0.5}, "`attention_axes`"),
         ("ZeroPadding1D", {"padding": (1, 2, 3)}, "`padding` must be an integer or 2 of them"),
         ("ZeroPadding1D", {"padding": -1}, "`padding` must be an integer of at least 0"),
         ("Cropping1D", {"cropping": (1, "a")}, "`cropping`"),
@@ -71,6 +84,19 @@ MASK = np.ones((2, 5), bool)
             {"filters": 2, "kernel_size": 2, "groups": 2},
             "`groups` of SeparableConv1D must be 1",
         ),
+        (
+            "Conv1DTranspose",
+            {"filters": 2, "kernel_size": 2, "padding": "causal"},
+            "`padding` must be one of",
+        ),
+        (
+            "Conv1DTranspose",
+            {"filters": 2, "kernel_size": 2, "output_padding": 1},
+            "must be less than `strides`",
+        ),
+        ("Conv1DTranspose", {"filters": 2, "kernel_size": 2, "groups": 2}, "`groups` of Conv1DTranspose"),
+        ("GroupNormalization", {"groups": 0}, "`groups`"),
+        ("GroupNormalization", {"axis": [1]}, "`axis` must be an integer"),
         ("MaxPooling1D", {"pool_size": 0}, "`pool_size`"),
         ("AveragePooling1D", {"padding": "causal"}, "`padding` must be one of"),
         ("GlobalMaxPooling1D", {"data_format": 3}, "`data_format`"),
@@ -108,6 +134,10 @@ def test_constructors(name, config, words):
         (layers.Conv1D(4, 6), X, "have 5 timesteps, too few for a kernel of 6"),
         (layers.Conv1D(4, 2, groups=2), X, "`groups` of layer .* must divide the number of input channels"),
         (layers.SeparableConv1D(4, 3, dilation_rate=3), X, "too few for a kernel of 3 with dilation 3"),
+        (layers.Conv1DTranspose(4, 4, 2, "same", 0), X, "with 5 timesteps cannot become 8"),
+        (layers.Conv1DTranspose(4, 2), X[:, :0], "with 0 timesteps cannot become"),
+        (layers.GroupNormalization(2), X, "`groups` 2 does not divide the 3 channels"),
+        (layers.GroupNormalization(2, axis=0), X, "must not be that of the batch"),
         (layers.MaxPooling1D(6), X, "have 5 timesteps, too few for windows of 6"),
         (layers.AveragePooling1D(4, data_format="channels_first"), X, "have 3 timesteps"),
         (layers.GlobalMaxPooling1D(), X[:, :0], "must have at least one timestep"),
@@ -145,6 +175,7 @@ def test_calls(layer, inputs, words):
     ("layer", "inputs", "mask", "words"),
     [
         (layers.Softmax(), X, MASK, r"`mask` must broadcast to the inputs of shape \(2, 5, 3\)"),
+        (layers.GroupNormalization(3), X, MASK, r"`mask` must broadcast to the inputs of shape"),
         (layers.GlobalAveragePooling1D(), X, MASK[:, :4], r"`mask` must have shape \(2, 5\)"),
         (layers.Add(), [X, X], MASK, "must be a list of one mask or None for each of the 2 inputs"),
         (layers.Add(), [X, X], [MASK], "got list of 1"),
@@ -224,6 +255,32 @@ def test_input_length_is_checked_for_symbolic_inputs():
     for shape in [(None, 5, 4), (None, 5)]:
         with pytest.raises(ValueError, match="`input_length` is"):
             layer.compute_output_shape(shape)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.floats(-2, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+SAVED = {
+    case["class_name"]: {**case["saved"], "query_shape": None}
+    if "query_shape" in case["saved"]
+    else case["saved"]
+    for case in golden_store.load(Path(__file__).parent / "goldens" / "layers.npz")
+}
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_configs_with_anything_in_them_are_layers_or_refused(data):
+    name = data.draw(st.sampled_from(sorted(SAVED)))
+    config = dict(SAVED[name])
+    for key in data.draw(st.lists(st.sampled_from(sorted(config)), min_size=1, max_size=3, unique=True)):
+        config[key] = data.draw(JSON)
+    try:
+        layers.deserialize({"class_name": name, "config": config}).get_config()
+    except (ValueError, TypeError) as error:
+        assert str(error)
 
 
 def test_lambda_layers_are_refused_unless_the_caller_knows_them():

@@ -123,7 +123,8 @@ def test_shapes_are_those_of_keras(case, unknown):
 
 def test_every_layer_is_recorded():
     modules = [
-        "activation", "attention", "conv1d", "dense", "dropout", "embedding", "merging",
+        "activation", "attention", "conv1d", "conv1d_transpose", "dense", "dropout", "embedding",
+        "group_normalization", "merging",
         "multi_head_attention", "normalization", "pooling", "reshaping", "same_shape", "time_distributed",
     ]  # fmt: skip
     public = [getattr(layers, name) for name in layers.__all__]

@@ -100,6 +100,40 @@ def test_depthwise_and_separable(
 @given(
     dtype=DTYPES,
     seed=SEEDS,
+    length=st.integers(1, 6),
+    width=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
+    same=st.booleans(),
+    first=st.booleans(),
+)
+def test_conv1d_transpose(dtype, seed, length, width, stride, dilation, same, first):
+    assume(stride == 1 or dilation == 1)
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, length, 3)).astype(dtype)
+    given_x = x.swapaxes(1, 2) if first else x
+    layer = layers.Conv1DTranspose(
+        4,
+        width,
+        stride,
+        "same" if same else "valid",
+        None,
+        "channels_first" if first else None,
+        dilation,
+        dtype=dtype,
+    )
+    kernel, bias = filled(layer, rng, given_x.shape)
+    got = layer(given_x)
+    expected = oracles.conv1d_transpose(x, kernel, stride, dilation, same) + bias
+    norm = oracles.conv1d_transpose(np.abs(x), np.abs(kernel), stride, dilation, same) + np.abs(bias)
+    close(got.swapaxes(1, 2) if first else got, expected, 3 * width, norm, dtype)
+    assert layer.compute_output_shape(given_x.shape) == got.shape
+
+
+@FEW
+@given(
+    dtype=DTYPES,
+    seed=SEEDS,
     length=st.integers(1, 9),
     width=st.integers(1, 5),
     stride=st.integers(1, 4),

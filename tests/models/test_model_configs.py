@@ -269,12 +269,12 @@ LSTM_NODE = ("layers", LSTM_AT, "inbound_nodes")
         (LSTM_NODE, [[["gru", "0", 0, {}]]], r"expected \[layer name, call, output\]"),
         (LSTM_NODE, [[["gru", -1, 0, {}]]], r"expected \[layer name, call, output\]"),
         (LSTM_NODE, [[["gru", 0, 0, 7]]], "expected keyword arguments, got 7"),
-        (LSTM_NODE, [[["gru", 0, 0, {"odd": 1}]]], 'Call of layer "lstm" failed: .*odd'),
-        (LSTM_NODE, [[["gru", 0, 0, {"initial_state": [["h", 0, 0]]}]]], 'Call of layer "lstm" failed'),
+        (LSTM_NODE, [[["gru", 0, 0, {"odd": 1}]]], 'Call of layer "lstm": .*odd'),
+        (LSTM_NODE, [[["gru", 0, 0, {"initial_state": [["h", 0, 0]]}]]], 'Call of layer "lstm"'),
         (LSTM_NODE, [[["nobody", 0, 0, {}]]], '"lstm" is called on layer "nobody", which is not in the'),
         (LSTM_NODE, [[["gru", 1, 0, {}]]], 'called on call 1 of layer "gru", which has no such call'),
         (LSTM_NODE, [[["gru", 0, 1, {}]]], 'layer "gru" has 1 outputs, not 2'),
-        (LSTM_NODE, [[["h", 0, 0, {}]]], 'Call of layer "lstm" failed: .*ndim=2'),
+        (LSTM_NODE, [[["h", 0, 0, {}]]], 'Call of layer "lstm": .*ndim=2'),
         (LSTM_NODE, [[["lstm", 0, 0, {}]]], 'Layer "lstm" is part of a cycle'),
         (GRU_NODE, [[["lstm", 0, 0, {}]]], "is part of a cycle"),
         (LSTM_NODE, [[["gru", 0, 0, {"mask": {"class_name": "__mask__", "config": 1}}]]], "expected"),
@@ -369,6 +369,38 @@ def test_a_chain_in_reverse_order_loads_in_linear_time():
     config["layers"].reverse()
     twin = Model.from_config(config)
     np.testing.assert_array_equal(twin(np.ones((1, 2), "f")), Model(x, y)(np.ones((1, 2), "f")))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_models_that_hold_each_other_twice_do_not_take_for_ever(wrapped):
+    config = {"class_name": "Activation", "config": {"activation": "tanh", "name": "m0"}}
+    for level in range(1, 30):
+        inner = f"m{level - 1}"
+        if wrapped:
+            config = {"class_name": "TimeDistributed", "config": {"layer": config, "name": inner}}
+        shape = [None, *[2] * ((level + 1) if wrapped else 1)]
+        nodes = [[["x", 0, 0, {}]], [[inner, int(level > 1 and not wrapped), 0, {}]]]
+        start = {"batch_input_shape": shape, "dtype": "float32", "name": "x"}
+        entries = [
+            {"class_name": "InputLayer", "config": start, "name": "x", "inbound_nodes": []},
+            {**config, "name": inner, "inbound_nodes": nodes},
+        ]
+        last = [inner, 1 + int(level > 1 and not wrapped), 0]
+        graph = {
+            "layers": entries,
+            "input_layers": [["x", 0, 0]],
+            "output_layers": [last],
+            "name": f"m{level}",
+        }
+        config = {"class_name": "Functional", "config": graph}
+    with pytest.raises(ValueError, match="more than 10000 calls of layers"):
+        model_from_config(config)
+
+
+def test_long_rows_of_layers_load_in_linear_time():
+    row = [{"class_name": "Activation", "config": {"activation": "tanh"}} for _ in range(3000)]
+    model = Sequential.from_config([valid()["layers"][0], *row])
+    assert len(model.layers) == 3000
 
 
 def test_values_that_json_does_not_know():

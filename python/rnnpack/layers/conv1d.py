@@ -6,9 +6,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rnnpack.layers.checks import size
 from rnnpack.layers.convolution import Convolution, depthwise, grouped
 from rnnpack.layers.input_spec import InputSpec
-from rnnpack.layers.sizes import size
 from rnnpack.layers.weight_options import product
 
 

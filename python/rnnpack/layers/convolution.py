@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.checks import one_of, sizes
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.reshaping import DATA_FORMATS
-from rnnpack.layers.sizes import one_of, sizes
 from rnnpack.layers.weight_options import OptionsLayer, as_floats, known_size, needs_floats, product
 from rnnpack.layers.windows import padded, windows, windows_count
 from rnnpack.variable import Variable

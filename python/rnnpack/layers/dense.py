@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.checks import size
 from rnnpack.layers.input_spec import InputSpec
-from rnnpack.layers.sizes import size
 from rnnpack.layers.weight_options import OptionsLayer, as_floats, known_size, needs_floats, product
 from rnnpack.variable import Variable
 

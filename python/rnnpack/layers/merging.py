@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnpack import symbolic
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import size
 from rnnpack.layers.input_spec import is_one_shape
 from rnnpack.layers.weight_options import as_floats, product
 
@@ -195,7 +196,7 @@ class Concatenate(Merge):
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = size("axis", axis, least=None)
 
     def call(self, inputs: Any) -> Any:
         """The joined inputs."""

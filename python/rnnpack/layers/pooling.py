@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import one_of, sizes
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.reshaping import DATA_FORMATS, SameDtype
-from rnnpack.layers.sizes import one_of, sizes
 from rnnpack.layers.weight_options import as_floats
 from rnnpack.layers.windows import padded, windows, windows_count
 

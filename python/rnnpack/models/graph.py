@@ -63,6 +63,7 @@ class Graph:
             InputSpec is made.
         members: inputs (symbolic arrays) and layers in Keras's order: by the length of the longest way to
             an output, then as they are met on the ways back from the outputs.
+        calls: how many calls of layers a run stands for, those inside models included.
     """
 
     inputs: Any
@@ -71,6 +72,7 @@ class Graph:
     steps: tuple[Step, ...]
     spec: list[InputSpec]
     members: tuple[Any, ...]
+    calls: int
 
     @property
     def layers(self) -> list[Layer]:
@@ -107,6 +109,17 @@ class Graph:
         return nest.map_structure(value_of, self.results)
 
 
+def calls_of(layer: Any) -> int:
+    """How many calls of layers a symbolic call of this layer may make."""
+    return 1 + _calls_inside(layer) if getattr(layer, "_graph", None) is None else int(layer._graph.calls)
+
+
+def _calls_inside(layer: Any) -> int:
+    """The calls of models inside a layer, which may call them for shapes, for masks, and to try them out."""
+    below = layer._sublayers()
+    return 4 * sum(calls_of(one) if getattr(one, "_graph", None) else _calls_inside(one) for one in below)
+
+
 Caller = Callable[[Step, Sequence[Any], dict[str, Any]], list[Any]]
 
 
@@ -135,7 +148,8 @@ def graph_of(inputs: Any, outputs: Any) -> Graph:
     steps, places = _steps(flat, nodes)
     results = nest.map_structure(partial(_ref, places=places), outputs)
     spec = [InputSpec(shape=symbol.shape) for symbol in flat]
-    return Graph(inputs, outputs, results, steps, spec, tuple(members))
+    calls = sum(calls_of(step.layer) for step in steps)
+    return Graph(inputs, outputs, results, steps, spec, tuple(members), calls)
 
 
 def symbols_in(structure: Any) -> Iterator[SymbolicArray]:

@@ -8,9 +8,9 @@ from typing import Any
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.onnx.messages import ModelProto
 from rnnpack.formats.onnx.model import OnnxModel, TensorSpec
-from rnnpack.formats.onnx.wire import decode
+from rnnpack.formats.onnx.wire import decode, encode
 
-__all__ = ["SUFFIXES", "OnnxModel", "TensorSpec", "detect", "load", "loads"]
+__all__ = ["SUFFIXES", "OnnxModel", "TensorSpec", "detect", "load", "loads", "save"]
 
 SUFFIXES = (".onnx",)
 
@@ -48,6 +48,26 @@ def load(path: Path, custom_objects: Any = None) -> OnnxModel:
         return loads(Path(path).read_bytes())
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+def save(model: Any, path: Path) -> None:
+    """Writes a model or layer as an ONNX file, for any runtime with opset 17.
+
+    Args:
+        model: a Model, or one layer that has been built.
+        path: the file; its place is taken when it is complete.
+
+    Raises:
+        FormatError: a part cannot be expressed exactly, and is named; nothing is written.
+        OSError: the file cannot be written.
+    """
+    # On first use: reading needs neither layers nor models.
+    from rnnpack.formats.limits import replacing
+    from rnnpack.formats.onnx.export import exported
+
+    data = encode(exported(model))
+    with replacing(Path(path)) as file:
+        file.write(data)
 
 
 def loads(data: bytes) -> OnnxModel:
