@@ -36,6 +36,8 @@ OWN_WEIGHTS = {
     "projected": [("projection_kernel", (U, P))],
     "widely projected": [("projection_kernel", (U, 40))],
 }
+# Exponentials of exponentials overflow; the native cells are tested with every activation.
+TAME = [name for name in reference.ELEMENTWISE if name != "exponential"]
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -55,27 +57,24 @@ def states_of(kind, batch=B, dtype="float32"):
 @given(
     batch=st.integers(0, 4),
     features=st.integers(1, 6),
-    names=st.tuples(st.sampled_from(reference.ELEMENTWISE), st.sampled_from(reference.ELEMENTWISE)),
+    names=st.tuples(st.sampled_from(TAME), st.sampled_from(TAME)),
     use_bias=st.booleans(),
     dtype=st.sampled_from(["float32", "float64"]),
 )
 def test_a_step_is_that_of_the_oracle(kind, batch, features, names, use_bias, dtype):
-    cell = built(
-        kind, features, activation=names[0], recurrent_activation=names[1], use_bias=use_bias, dtype=dtype
-    )
-    x, states = 0.3 * normal(batch, features, dtype=dtype), states_of(kind, batch, dtype)
+    names = {"activation": names[0], "recurrent_activation": names[1]}
+    cell = built(kind, features, use_bias=use_bias, dtype=dtype, **names)
+    x, states = normal(batch, features, dtype=dtype), states_of(kind, batch, dtype)
     kept = [a.copy() for a in (x, *states)]
-    output, new_states = cell(x.astype(dtype), states)
+    output, new_states = cell(x, states)
     assert new_states[0] is output
     assert [a.dtype for a in new_states] == [np.dtype(dtype)] * 2
     assert [a.shape for a in new_states] == [(batch, size) for size in SIZES[kind]]
-    oracle = reference_cell(cell)
-    for row in range(batch):
-        _, want = oracle.step(x[row].astype(float), [s[row].astype(float) for s in states])
-        for got, good in zip(new_states, want, strict=True):
-            # Some 20 roundings of a gate, which exponentials may enlarge as they enlarge the value.
-            scale = max(1, float(np.abs(good).max()), float(np.abs(want[1]).max()))
-            np.testing.assert_allclose(got[row], good, rtol=0, atol=400 * scale * np.finfo(dtype).eps)
+    if batch:
+        one_step = reference.Layer((reference_cell(cell),))
+        want = tolerance.run(one_step, x[:, None], None, states, dtype=dtype).states
+        for got, bounded in zip(new_states, want, strict=True):
+            assert_close(got, bounded, dtype)
     for before, after in zip(kept, (x, *states), strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -236,7 +235,7 @@ def test_both_directions_of_different_cells_of_one_output_size(mode):
     backward = RNN(PeepholeLSTMCell(U), go_backwards=True, **flags)
     both = Bidirectional(RNN(ProjectedLSTMCell(9, U), **flags), merge_mode=mode, backward_layer=backward)
     randomise(both, (None, None, F))
-    assert both.explain().kernel == "projected_lstm | peephole_lstm"
+    assert both.explain().kernel == "projected_lstm|peephole_lstm"
     x, mask = normal(B, T, F), np.random.default_rng(0).random((B, T)) < 0.7
     pair = reference_layer(both.forward_layer), reference_layer(both.backward_layer)
     want = tolerance.run_bidirectional(*pair, mode, x, mask, dtype="float32")
