@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 # A few numbers in a file must not fill the memory: 2 GiB in float32.
 MAX_ELEMENTS = 1 << 29
+# What is never looked at.
+SMALL = 1 << 20
 
 # What holds now: less while a file is being loaded.
 _limit = ContextVar("_limit", default=MAX_ELEMENTS)
@@ -54,7 +56,11 @@ def check_size(shape: Iterable[int], *operands: NDArray[Any]) -> tuple[int, ...]
 
 
 def check_broadcast(*operands: NDArray[Any]) -> None:
-    """Raises ValueError where operands do not broadcast, or only to a shape that is too large."""
-    first = operands[0].shape
-    if any(operand.shape != first for operand in operands):
+    """Raises ValueError where operands broadcast only to a shape that is too large, or not at all."""
+    if not surely_small(*operands):
         check_size(np.broadcast_shapes(*(operand.shape for operand in operands)), *operands)
+
+
+def surely_small(*operands: NDArray[Any]) -> bool:
+    """Whether what combines the operands' elements is small in any case; quicker than looking at shapes."""
+    return math.prod(operand.size for operand in operands) <= SMALL

@@ -100,6 +100,7 @@ class _Exporter:
             builder.nodes.append(_renaming(value.name, unique))
             outputs.append(self._info(unique, value))
         inputs = [self._info(value.name, value) for value in values]
+        builder.prune([info.name for info in outputs])
         made = GraphProto(builder.nodes, model.name, builder.constants, "", inputs, outputs)
         version = OperatorSetIdProto("", OPSET)
         return ModelProto(IR_VERSION, "rnnpack", "", made, [version])

@@ -128,6 +128,20 @@ class Builder:
         name = self.add("Cast", value.name, to=tensors.type_number(wanted))
         return Value(name, value.shape, wanted)
 
+    def prune(self, outputs: list[str]) -> None:
+        """Drops nodes, constants and last outputs of nodes that these values do not need."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.isdisjoint(node.output):
+                continue
+            while node.output[-1] not in needed:
+                node.output.pop()
+            node.output = [name if name in needed else "" for name in node.output]
+            needed.update(node.input)
+            kept.append(node)
+        self.nodes = kept[::-1]
+        self.constants = [tensor for tensor in self.constants if tensor.name in needed]
+
     # Operators whose arguments changed from attributes to inputs.
 
     def squeeze(self, name: str, axis: int) -> str:

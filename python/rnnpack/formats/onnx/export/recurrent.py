@@ -167,10 +167,10 @@ def _bidirectional(builder: Builder, layer: Any, call: Call) -> list[str]:
     time_major = forward.time_major
     x = call.x.name if time_major else builder.transposed(call.x.name, 1, 0, 2)
     if _is_one_node(forward, backward):
-        sequences, finals = _both(builder, forward, backward, x, states)
+        y, sequences, finals = _both(builder, forward, backward, x, states)
     else:
         half = None if states is None else len(states) // 2
-        sequences, finals = [], []
+        y, sequences, finals = None, [], []
         for one, share in ((forward, slice(0, half)), (backward, slice(half, None))):
             sequence, ends = _direction(builder, one, x, None if states is None else states[share])
             sequences.append(sequence)
@@ -181,7 +181,13 @@ def _bidirectional(builder: Builder, layer: Any, call: Call) -> list[str]:
     else:
         kinds = [_STATES[_operator(builder, _cells(one)[-1])] for one in (forward, backward)]
         parts = [ends[-kind] for ends, kind in zip(finals, kinds, strict=True)]
-    outputs = _merged(builder, layer.merge_mode, parts, call.x.dtype)
+    if y is not None and layer.merge_mode == "concat" and forward.return_sequences:
+        # The node's own layout is nearly it already.
+        outputs = [
+            builder.reshape(builder.transposed(y, *((0, 2) if time_major else (2, 0)), 1, 3), 0, 0, -1)
+        ]
+    else:
+        outputs = _merged(builder, layer.merge_mode, parts, call.x.dtype)
     return [*outputs, *(finals[0] + finals[1] if forward.return_state else [])]
 
 
@@ -199,8 +205,8 @@ def _is_one_node(forward: Any, backward: Any) -> bool:
 
 def _both(
     builder: Builder, forward: Any, backward: Any, x: str, states: list[str] | None
-) -> tuple[list[str], list[list[str]]]:
-    """Sequences and final states of both directions from one node."""
+) -> tuple[str | None, list[str], list[list[str]]]:
+    """Y, and the sequence and final states of each direction, from one node."""
     for layer in (forward, backward):
         _check(builder, layer)
     first = None
@@ -215,7 +221,7 @@ def _both(
     halves = [
         [builder.squeeze(part, 0) for part in builder.several("Split", 2, end, axis=0)] for end in finals
     ]
-    return sequences, [[half[at] for half in halves] for at in range(2)]
+    return y, sequences, [[half[at] for half in halves] for at in range(2)]
 
 
 def _merged(builder: Builder, mode: str | None, parts: list[str], dtype: Any) -> list[str]:

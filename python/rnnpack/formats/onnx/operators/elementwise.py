@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import activations
-from rnnpack.formats.onnx.limits import check_broadcast
+from rnnpack.formats.onnx.limits import SMALL, check_broadcast
 from rnnpack.formats.onnx.node import MANY, Function, Node, operator
 
 Array = NDArray[Any]
@@ -100,7 +100,7 @@ _FOLDED: dict[str, Callable[[Array, Array], Any]] = {
 
 def _binary(function: Function) -> Function:
     def run(a: Array, b: Array) -> Any:
-        if a.shape != b.shape:
+        if a.shape != b.shape and a.size * b.size > SMALL:
             check_broadcast(a, b)
         return function(a, b)
 

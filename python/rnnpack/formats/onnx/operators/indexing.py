@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpack.formats.onnx.limits import check_size
+from rnnpack.formats.onnx.limits import check_size, surely_small
 from rnnpack.formats.onnx.node import Function, Node, operator
 from rnnpack.formats.onnx.operators.shaping import one_axis
 
@@ -29,8 +29,9 @@ def _gather(node: Node) -> Function:
 
     def run(x: Array, indices: Array) -> Any:
         at = one_axis(axis, x.ndim)
-        check_size((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]), x, indices)
-        return np.take(x, checked(indices, x.shape[at]), axis=at)
+        if not surely_small(x, indices):
+            check_size((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]), x, indices)
+        return x.take(indices, at)  # refuses what is outside, counts negative indices from the end
 
     return run
 

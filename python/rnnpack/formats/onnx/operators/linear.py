@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnpack.formats.onnx.limits import check_broadcast, check_size
+from rnnpack.formats.onnx.limits import check_broadcast, check_size, surely_small
 from rnnpack.formats.onnx.node import MANY, Function, Node, operator
 
 Array = NDArray[Any]
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 @operator("MatMul", inputs=2, foldable=False)
 def _mat_mul(node: Node) -> Function:
     def run(a: Array, b: Array) -> Any:
-        if a.ndim > 1 and b.ndim > 1:
+        if a.ndim > 1 and b.ndim > 1 and not surely_small(a, b):
             lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
             check_size((*lead, a.shape[-2], b.shape[-1]), a, b)
         return np.matmul(a, b)
