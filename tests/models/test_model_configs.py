@@ -319,6 +319,54 @@ def test_what_is_no_model_is_named(config, message):
         Model.from_config(config)
 
 
+_ODD = st.sampled_from(
+    [None, True, 0, -1, 3, 2.5, "", "x", "gru", [], {}, [None], ["x", 0, 0], [["gru", 0, 0, {}]], {"a": 1}]
+)
+
+
+@st.composite
+def damaged(draw):
+    """A valid configuration in which some parts were exchanged, or taken away."""
+    config = plain(draw(st.sampled_from([valid(), FULL])))
+    for _ in range(draw(st.integers(1, 3))):
+        part, below = config, config
+        while below is part or draw(st.integers(0, 5)):
+            part = below
+            keys = list(part) if isinstance(part, dict) else list(range(len(part)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            below = part[key]
+            if not isinstance(below, (dict, list)):
+                break
+        if not keys:
+            continue
+        if draw(st.booleans()):
+            part[key] = copy.deepcopy(draw(_ODD))
+        else:
+            del part[key]
+    return config
+
+
+FULL = Model(
+    one := Input((4, F), name="one"),
+    [
+        Bidirectional(RNN([LSTMCell(2), GRUCell(2)]), name="both")(Masking(name="masking")(one)),
+        layers.TimeDistributed(layers.Dense(2), name="each")(one),
+        layers.Conv1D(2, 2, name="window")(one),
+    ],
+).get_config()
+
+
+@settings(max_examples=150, deadline=None)
+@given(damaged())
+def test_damaged_configurations_load_or_are_refused(config):
+    try:
+        Model.from_config(config)
+    except ValueError as error:
+        assert "\n" not in str(error)
+
+
 def test_nesting_without_end_is_refused():
     deep = []
     for _ in range(10_000):

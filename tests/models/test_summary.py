@@ -42,6 +42,15 @@ def test_a_row_for_each_layer():
     assert rows["Non-trainable"] == "Non-trainable params: 10 (40 bytes)"
 
 
+def test_layers_inside_others_are_shown():
+    x = Input((None, 4, 3))
+    found = []
+    shown = Model(x, layers.TimeDistributed(LSTM(2, name="deep"), name="each")(x))
+    shown.summary(found.append)
+    assert any("deep: native: lstm/" in line for line in found)
+    assert list(shown.explain()) == ["each/deep"]
+
+
 def test_columns_are_aligned():
     found = lines()
     start = found[2].index("Connected to")

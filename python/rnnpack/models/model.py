@@ -241,17 +241,14 @@ class Model(PrecisionControl, Layer):
         super().set_precision(precision)
 
     def explain(self, training: bool | None = None) -> dict[str, Explanation]:
-        """How each recurrent layer runs, by its name; those of nested models by "model/layer".
+        """How each recurrent layer runs, by its name; those inside another layer by "outer/inner".
 
         Args:
             training: the mode asked about.
         """
         found: dict[str, Explanation] = {}
         for layer in self.layers:
-            if isinstance(layer, Model):
-                found.update({f"{layer.name}/{name}": one for name, one in layer.explain(training).items()})
-            elif hasattr(layer, "explain"):
-                found[layer.name] = layer.explain(training)
+            found.update(explain_layer(layer, training))
         return found
 
     def reset_states(self) -> None:
@@ -303,6 +300,16 @@ class Model(PrecisionControl, Layer):
 
         for line in table.lines(self, line_length):
             (print if print_fn is None else print_fn)(line)
+
+
+def explain_layer(layer: Any, training: bool | None = None) -> dict[str, Explanation]:
+    """How a layer runs, or those inside it, by name."""
+    if hasattr(layer, "explain") and not isinstance(layer, Model):
+        return {layer.name: layer.explain(training)}
+    inside: dict[str, Explanation] = {}
+    for inner in layer._sublayers():
+        inside.update(explain_layer(inner, training))
+    return {f"{layer.name}/{name}": one for name, one in inside.items()}
 
 
 def _alone(structure: Any) -> Any:

@@ -6,15 +6,13 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnpack.models import naming
 from rnnpack.models.graph import Graph
+from rnnpack.models.model import Model, explain_layer
 from rnnpack.symbolic import SymbolicArray
 from rnnpack.variable import Variable
-
-if TYPE_CHECKING:
-    from rnnpack.models.model import Model
 
 _HEAD = ("Layer (type)", "Output shape", "Params", "Connected to", "Runs")
 _NUMBERS = 2
@@ -78,10 +76,10 @@ def _source(name: str, call: int, output: int) -> str:
 
 
 def _runs(layer: Any) -> list[str]:
-    explanation = layer.explain() if hasattr(layer, "explain") else ""
-    if isinstance(explanation, dict):
-        return [f"{name}: {one}" for name, one in explanation.items()] or [""]
-    return [str(explanation)]
+    explained = explain_layer(layer)
+    if list(explained) == [layer.name]:
+        return [str(explained[layer.name])]
+    return [f"{name.partition('/')[2]}: {one}" for name, one in explained.items()] or [""]
 
 
 def _laid_out(row: _Row, widths: list[int]) -> Iterator[str]:
