@@ -141,6 +141,58 @@ class LSTMCell(_GatedCell):
         return h, (h, c)
 
 
+@dataclass(frozen=True)
+class PeepholeLSTMCell(_GatedCell):
+    """``LSTMCell`` with a weight p for each unit: before they activate, i and f get ``p c``, o ``p c'``."""
+
+    input_peephole: Any = None
+    forget_peephole: Any = None
+    output_peephole: Any = None
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Hidden state, then cell state."""
+        return (self.output_size, self.output_size)
+
+    def step(self, x: Row, states: Sequence[Row]) -> tuple[Row, Sequence[Row]]:
+        """See ``Cell.step``."""
+        h, c = states
+        bias = 0.0 if self.bias is None else self.bias
+        z = x @ self.kernel + h @ self.recurrent_kernel + bias
+        i = activate(self.recurrent_activation, self._gate(z, 0) + c * self.input_peephole)
+        f = activate(self.recurrent_activation, self._gate(z, 1) + c * self.forget_peephole)
+        c = f * c + i * activate(self.activation, self._gate(z, 2))
+        o = activate(self.recurrent_activation, self._gate(z, 3) + c * self.output_peephole)
+        h = o * activate(self.activation, c)
+        return h, (h, c)
+
+
+@dataclass(frozen=True)
+class ProjectedLSTMCell(_GatedCell):
+    """Recurrent kernel (P, 4U), projection kernel (U, P): ``h' = (o act(c')) P``; the output is ``h'``."""
+
+    projection_kernel: Any = None
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Hidden state (P), then cell state (U)."""
+        return (self.output_size, int(self.projection_kernel.shape[0]))
+
+    def step(self, x: Row, states: Sequence[Row]) -> tuple[Row, Sequence[Row]]:
+        """See ``Cell.step``."""
+        h, c = states
+        units = self.state_sizes[1]
+        bias = 0.0 if self.bias is None else self.bias
+        z = x @ self.kernel + h @ self.recurrent_kernel + bias
+        i = activate(self.recurrent_activation, z[:units])
+        f = activate(self.recurrent_activation, z[units : 2 * units])
+        candidate = activate(self.activation, z[2 * units : 3 * units])
+        o = activate(self.recurrent_activation, z[3 * units :])
+        c = f * c + i * candidate
+        h = (o * activate(self.activation, c)) @ self.projection_kernel
+        return h, (h, c)
+
+
 class GRUCell(_GatedCell):
     """``reset_after=True``: gate columns z, r, h; bias (2, 3U), row 0 for the input, row 1 for the state."""
 
@@ -179,6 +231,8 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "lstm": LSTMCell,
     "gru": GRUCell,
     "gru_reset_before": GRUResetBeforeCell,
+    "peephole_lstm": PeepholeLSTMCell,
+    "projected_lstm": ProjectedLSTMCell,
 }
 
 

@@ -6,10 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_examples_run_and_say_what_they_print(capsys: Any) -> None:
+def test_the_examples_run_and_say_what_they_print(
+    capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
     for block in blocks:
@@ -20,4 +25,5 @@ def test_the_examples_run_and_say_what_they_print(capsys: Any) -> None:
     assert names["out"].shape == (32, 64)
     assert "[(40, 8), (7, 8), (93, 8)]" in printed
     assert re.search(r"^native: lstm/\w+/bfloat16$", printed, re.MULTILINE)
-    assert len(blocks) == 6
+    assert "\n(32, 3)\n" in printed
+    assert len(blocks) == 7

@@ -150,7 +150,8 @@ def chain_length(layer: reference.Layer, features: int) -> int:
     """Longest chain of additions of any gate of the layer's cells."""
     widths = [features, *(cell.output_size for cell in layer.cells)]
     pairs = zip(widths, layer.cells, strict=False)
-    return max(width + cell.output_size + 3 for width, cell in pairs)
+    # States beside h are as wide as the gates, and a projection adds up as many products.
+    return max(width + max(cell.state_sizes) + 3 for width, cell in pairs)
 
 
 def run(layer: reference.Layer, inputs: NDArray[Any], *args: Any, dtype: DTypeLike, **kwargs: Any) -> Any:

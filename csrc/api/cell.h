@@ -7,13 +7,15 @@
 namespace rnnpack {
 
 // The values index the kernel tables.
-enum class cell_kind : std::int32_t { simple_rnn, lstm, gru, gru_reset_before };
-inline constexpr int cell_kinds = 4;
+enum class cell_kind : std::int32_t { simple_rnn, lstm, gru, gru_reset_before, peephole_lstm, projected_lstm };
+inline constexpr int cell_kinds = 6;
 
 // Column blocks of a cell's kernels.
 constexpr std::size_t gates_of(cell_kind kind) {
   switch (kind) {
-    case cell_kind::lstm: return 4;
+    case cell_kind::lstm:
+    case cell_kind::peephole_lstm:
+    case cell_kind::projected_lstm: return 4;
     case cell_kind::gru:
     case cell_kind::gru_reset_before: return 3;
     case cell_kind::simple_rnn: break;

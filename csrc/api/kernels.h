@@ -60,17 +60,19 @@ struct project_args {
 template <class T>
 struct step_args {
   std::size_t rows;
-  std::size_t k;      // length of a row of `a`: the units of the cell
+  std::size_t k;      // length of a row of `a`
+  std::size_t units;  // that the pass computes
   operand_rows<T> a;  // what is multiplied by the weights
   const T* const* h;  // [rows] the previous state, padded to whole blocks
   T* const* c;        // [rows] second state or scratch, read and written in place, padded
   T* const* out;      // [rows] where the new state goes, padded
-  T* const* y;        // [rows] where the output goes as well, exactly `k` values; may be null
+  T* const* y;        // [rows] where the output goes as well, exactly `units` values; may be null
   weight_panels weights;
   const T* candidate_bias;  // [blocks][width] start of a separate candidate's accumulator
+  const T* peepholes;       // [blocks][peepholes][width]
   block_range blocks;
   bool descending;       // the order of the blocks
-  const T* gx;           // projected inputs of this step: block 0, first row
+  const T* gx;           // projected inputs of this step: block 0, first row; null for a pass that takes none
   std::size_t gx_block;  // distance in values between two blocks of gx
   activation_pair activations;
 };
@@ -105,8 +107,8 @@ template <class T>
 struct pass_kernels {
   int first_gate = 0;  // in Keras' order of column blocks
   int gates = 0;
-  int width = 0;  // units in a block
-  project_kernel<T> project = nullptr;
+  int width = 0;                          // units in a block
+  project_kernel<T> project = nullptr;    // null: the pass takes no inputs
   step_kernel<T> step = nullptr;          // tanh and sigmoid, inlined
   step_kernel<T> step_generic = nullptr;  // any activation pair
   // Each gate multiplies rows of its own, as under dropout; any activation pair.
@@ -132,17 +134,17 @@ struct cell_kernels {
 
 struct kernel_table {
   const char* isa;
-  // Kernels for a cell; the best block width depends on the number of units. Reduced precision: null for doubles.
-  const cell_kernels<float>& (*find_f32)(cell_kind, std::size_t units);
-  const cell_kernels<double>& (*find_f64)(cell_kind, std::size_t units);
+  // Kernels for a cell; the best block width depends on the size of its output. Reduced precision: null for doubles.
+  const cell_kernels<float>& (*find_f32)(cell_kind, std::size_t outputs);
+  const cell_kernels<double>& (*find_f64)(cell_kind, std::size_t outputs);
 };
 
 template <class T>
-const cell_kernels<T>& find_kernels(const kernel_table& table, cell_kind kind, std::size_t units) {
+const cell_kernels<T>& find_kernels(const kernel_table& table, cell_kind kind, std::size_t outputs) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    return table.find_f32(kind, units);
+    return table.find_f32(kind, outputs);
   } else {
-    return table.find_f64(kind, units);
+    return table.find_f64(kind, outputs);
   }
 }
 

@@ -25,9 +25,9 @@ std::vector<const packed_cell<T>*> unwrap(const cell_objects& objects) {
   for (const py::object& object : objects) {
     const auto* cell = std::get_if<packed_cell<T>>(&object.cast<const packed_cell_object&>().cell);
     if (cell == nullptr) throw py::type_error(std::string("cells: expected PackedCell of dtype ") + dtype_name<T>());
-    if (!cells.empty() && cell->input_size() != cells.back()->units())
+    if (!cells.empty() && cell->input_size() != cells.back()->outputs())
       throw py::value_error("cells: expected cell " + std::to_string(cells.size()) + " to read " +
-                            std::to_string(cells.back()->units()) + " features, it reads " +
+                            std::to_string(cells.back()->outputs()) + " features, it reads " +
                             std::to_string(cell->input_size()));
     cells.push_back(cell);
   }
@@ -78,8 +78,8 @@ state_arrays<T>::state_arrays(const std::vector<const packed_cell<T>*>& cells, c
   if (!given.is_none())
     for (const py::handle value : given) values.push_back(py::reinterpret_borrow<py::object>(value));
   for (const packed_cell<T>* cell : cells) {
-    const std::vector<py::ssize_t> shape{batch, static_cast<py::ssize_t>(cell->units())};
     for (std::size_t i = 0; i < cell->states(); ++i) {
+      const std::vector<py::ssize_t> shape{batch, static_cast<py::ssize_t>(cell->state_size(i))};
       const std::size_t index = initial.size();
       const T* first = nullptr;
       if (index < values.size()) {
@@ -118,7 +118,7 @@ dropout_arrays<T>::dropout_arrays(const std::vector<const packed_cell<T>*>& cell
       if (value.is_none()) continue;
       held.push_back(contiguous<T>(require_dtype<T>(value, name)));
       const py::array_t<T>& masks = held.back();
-      const std::size_t size = role == 0 ? cells[i]->input_size() : cells[i]->units();
+      const std::size_t size = role == 0 ? cells[i]->input_size() : cells[i]->outputs();
       const auto gates = static_cast<py::ssize_t>(gates_of(cells[i]->kind()));
       const py::ssize_t sets = masks.ndim() == 3 ? masks.shape(0) : 0;
       if (sets != 1 && sets != gates)

@@ -131,10 +131,10 @@ class plain_stacks {
     return true;
   }
 
-  // Units of the array that the direction writes to.
+  // Length of the last axis of the array that the direction writes to.
   std::size_t width(const plain_form& form, std::size_t direction) const {
-    const auto units = [this](std::size_t i) { return stacks_[i].units(); };
-    return stacks_.size() == 2 && form.merge == merging::concatenate ? units(0) + units(1) : units(direction);
+    const auto size = [this](std::size_t i) { return stacks_[i].outputs(); };
+    return stacks_.size() == 2 && form.merge == merging::concatenate ? size(0) + size(1) : size(direction);
   }
 
   std::vector<py::object> new_outputs(const plain_form& form, const array& inputs) const {
@@ -174,7 +174,7 @@ class plain_stacks {
     const auto step = static_cast<Py_ssize_t>(width(form, direction));
     const Py_ssize_t line = form.return_sequences ? inputs.dimensions[1] * step : step;
     const bool time_first = form.return_sequences && form.time_major;
-    args.outputs = data_of<T>(outputs[shared ? 0 : direction]) + (shared ? stacks_[0].units() : 0);
+    args.outputs = data_of<T>(outputs[shared ? 0 : direction]) + (shared ? stacks_[0].outputs() : 0);
     args.outputs_time = !form.return_sequences ? 0 : (time_first ? line : step);
     args.outputs_batch = time_first ? step : line;
   }

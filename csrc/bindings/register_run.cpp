@@ -117,7 +117,7 @@ py::tuple run_stack(const cell_objects& objects, const py::object& inputs_value,
                     const py::object& dropout_value) {
   const auto cells = unwrap<T>(objects);
   const call_inputs<T> inputs(inputs_value, mask_value, splits, cells.front()->input_size(), flags.time_major);
-  py::array_t<T> outputs(inputs.output_shape(flags.return_sequences, cells.back()->units()));
+  py::array_t<T> outputs(inputs.output_shape(flags.return_sequences, cells.back()->outputs()));
   state_arrays<T> states(cells, states_value, inputs.batch);
   const dropout_arrays<T> dropout(cells, dropout_value, inputs.batch);
   run_args<T> args = inputs.args(flags.go_backwards, flags.return_sequences, flags.zero_output_for_mask);
@@ -156,12 +156,12 @@ py::tuple run_pair(const std::array<cell_objects, 2>& objects, const py::object&
     throw py::value_error("backward_cells: expected " + std::to_string(cells[0].front()->input_size()) +
                           " input features, got " + std::to_string(cells[1].front()->input_size()));
   const call_inputs<T> inputs(inputs_value, mask_value, splits, cells[0].front()->input_size(), flags.time_major);
-  const std::array units{cells[0].back()->units(), cells[1].back()->units()};
+  const std::array sizes{cells[0].back()->outputs(), cells[1].back()->outputs()};
   std::vector<py::array_t<T>> outputs;
   if (concatenate) {
-    outputs.emplace_back(inputs.output_shape(flags.return_sequences, units[0] + units[1]));
+    outputs.emplace_back(inputs.output_shape(flags.return_sequences, sizes[0] + sizes[1]));
   } else {
-    for (const std::size_t size : units) outputs.emplace_back(inputs.output_shape(flags.return_sequences, size));
+    for (const std::size_t size : sizes) outputs.emplace_back(inputs.output_shape(flags.return_sequences, size));
   }
   std::vector<state_arrays<T>> states;
   std::vector<dropout_arrays<T>> dropout;
@@ -173,7 +173,7 @@ py::tuple run_pair(const std::array<cell_objects, 2>& objects, const py::object&
     args.initial_states = states[i].initial.data();
     args.final_states = states[i].final_pointers.data();
     args.dropout = dropout[i].data();
-    inputs.write_to(args, outputs[concatenate ? 0 : i], concatenate && i == 1 ? units[0] : 0);
+    inputs.write_to(args, outputs[concatenate ? 0 : i], concatenate && i == 1 ? sizes[0] : 0);
     args.turn_outputs = i == 1;
     directions.push_back({.cells = cells[i], .args = args});
   }

@@ -39,7 +39,7 @@ struct stream_of {
       : objects(std::move(held)), cells(unwrap<T>(objects)), engine(cells, batch) {}
 
   Py_ssize_t batch() const { return static_cast<Py_ssize_t>(engine.batch()); }
-  Py_ssize_t units() const { return static_cast<Py_ssize_t>(cells.back()->units()); }
+  Py_ssize_t width() const { return static_cast<Py_ssize_t>(cells.back()->outputs()); }  // of the outputs
 
   py::object step(PyObject* inputs, PyObject* out) {
     const auto* from = plain_array<T>(inputs, 2);
@@ -47,7 +47,7 @@ struct stream_of {
     const auto features = static_cast<Py_ssize_t>(cells.front()->input_size());
     if (from->dimensions[0] != batch() || from->dimensions[1] != features)
       throw py::value_error("inputs: expected shape " + text(batch(), features) + ", got " + text(*from));
-    py::object outputs = out == Py_None ? new_array<T>({batch(), units()}) : checked_out(out, *from);
+    py::object outputs = out == Py_None ? new_array<T>({batch(), width()}) : checked_out(out, *from);
     const auto* to = py::detail::array_proxy(outputs.ptr());
     constexpr auto item = static_cast<Py_ssize_t>(sizeof(T));
     const auto run = [&] {
@@ -69,7 +69,7 @@ struct stream_of {
     py::list arrays;
     for (const packed_cell<T>* cell : cells) {
       for (std::size_t i = 0; i < cell->states(); ++i) {
-        py::array_t<T> array({batch(), static_cast<Py_ssize_t>(cell->units())});
+        py::array_t<T> array({batch(), static_cast<Py_ssize_t>(cell->state_size(i))});
         data.push_back(array.mutable_data());
         arrays.append(std::move(array));
       }
@@ -95,10 +95,10 @@ struct stream_of {
   py::object checked_out(PyObject* out, const py::detail::PyArray_Proxy& inputs) const {
     const auto* array = plain_array<T>(out, 2);
     constexpr int writeable = py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-    const bool fits = array != nullptr && array->dimensions[0] == batch() && array->dimensions[1] == units() &&
+    const bool fits = array != nullptr && array->dimensions[0] == batch() && array->dimensions[1] == width() &&
                       (array->flags & writeable) != 0;
     if (!fits)
-      throw py::value_error("out: expected a writeable array of shape " + text(batch(), units()) + ", dtype " +
+      throw py::value_error("out: expected a writeable array of shape " + text(batch(), width()) + ", dtype " +
                             dtype_name<T>() + " and contiguous rows, got " + std::string(py::repr(py::type::of(out))) +
                             (as_array(out) == nullptr
                                  ? ""

@@ -46,7 +46,7 @@ class state_nest {
 
   const std::vector<const packed_cell<T>*>& cells() const { return cells_; }
   std::size_t input_size() const { return cells_.front()->input_size(); }
-  std::size_t units() const { return cells_.back()->units(); }  // of the outputs
+  std::size_t outputs() const { return cells_.back()->outputs(); }  // size of them
 
   // Notes where the states of `batch` rows lie; false unless they have exactly the form, shapes and layout of the
   // engine's.
@@ -73,7 +73,7 @@ class state_nest {
     made.reserve(count_);
     for (const packed_cell<T>* cell : cells_)
       for (std::size_t i = 0; i < cell->states(); ++i)
-        made.push_back(new_array<T>({batch, static_cast<Py_ssize_t>(cell->units())}));
+        made.push_back(new_array<T>({batch, static_cast<Py_ssize_t>(cell->state_size(i))}));
     return made;
   }
 
@@ -84,7 +84,7 @@ class state_nest {
     for (const packed_cell<T>* cell : cells_)
       for (std::size_t i = 0; i < cell->states(); ++i, ++next)
         std::memcpy(data_of<T>(made[next]), data_of<T>(originals[next]),
-                    sizeof(T) * static_cast<std::size_t>(batch) * cell->units());
+                    sizeof(T) * static_cast<std::size_t>(batch) * cell->state_size(i));
     return made;
   }
 
@@ -106,11 +106,12 @@ class state_nest {
   static bool read_cell(const packed_cell<T>& cell, std::span<PyObject* const> items, Py_ssize_t batch,
                         first_states<T>& states) {
     if (items.size() != cell.states()) return false;
-    const auto units = static_cast<Py_ssize_t>(cell.units());
-    for (PyObject* const item : items) {
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      PyObject* const item = items[i];
+      const auto size = static_cast<Py_ssize_t>(cell.state_size(i));
       const auto* state = plain_array<T>(item, 2);
-      if (state == nullptr || state->dimensions[0] != batch || state->dimensions[1] != units ||
-          (batch > 1 && state->strides[0] != units * static_cast<Py_ssize_t>(sizeof(T))))
+      if (state == nullptr || state->dimensions[0] != batch || state->dimensions[1] != size ||
+          (batch > 1 && state->strides[0] != size * static_cast<Py_ssize_t>(sizeof(T))))
         return false;
       states.data.push_back(reinterpret_cast<const T*>(state->data));
       states.held.push_back(py::reinterpret_borrow<py::object>(item));

@@ -3,6 +3,8 @@
 // reset_before: candidate = act(x_h + (r h) R_h), which needs r before the second product, so two passes.
 #pragma once
 
+#include "cells/traits.h"
+
 namespace rnnpack::cells {
 
 template <class V>
@@ -11,13 +13,10 @@ inline V interpolate(V z, V h, V candidate) {
   return fma(z, h, (one - z) * candidate);
 }
 
-struct gru {
-  static constexpr int first_gate = 0;
+struct gru : pass_traits {
   static constexpr int gates = 3;
   static constexpr bool separate_candidate = true;
   static constexpr bool reads_h = true;
-  static constexpr bool reads_c = false;
-  static constexpr bool writes_c = false;
 
   template <class V, class Activations>
   static void step(const V (&gate)[gates], V candidate_input, V& h, V& /*c*/, const Activations& act) {
@@ -28,12 +27,9 @@ struct gru {
 };
 
 // First pass: leaves z in c and r h in h.
-struct gru_reset_before_gates {
-  static constexpr int first_gate = 0;
+struct gru_reset_before_gates : pass_traits {
   static constexpr int gates = 2;
-  static constexpr bool separate_candidate = false;
   static constexpr bool reads_h = true;
-  static constexpr bool reads_c = false;
   static constexpr bool writes_c = true;
 
   template <class V, class Activations>
@@ -44,13 +40,11 @@ struct gru_reset_before_gates {
 };
 
 // Second pass: multiplies r h, finds z in c.
-struct gru_reset_before_candidate {
+struct gru_reset_before_candidate : pass_traits {
   static constexpr int first_gate = 2;
   static constexpr int gates = 1;
-  static constexpr bool separate_candidate = false;
   static constexpr bool reads_h = true;
   static constexpr bool reads_c = true;
-  static constexpr bool writes_c = false;
 
   template <class V, class Activations>
   static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {

@@ -1,13 +1,12 @@
 // Keras' LSTM, column blocks i, f, candidate, o: c' = f c + i act(candidate), h' = o act(c').
 #pragma once
 
+#include "cells/traits.h"
+
 namespace rnnpack::cells {
 
-struct lstm {
-  static constexpr int first_gate = 0;
+struct lstm : pass_traits {
   static constexpr int gates = 4;
-  static constexpr bool separate_candidate = false;
-  static constexpr bool reads_h = false;
   static constexpr bool reads_c = true;
   static constexpr bool writes_c = true;
 

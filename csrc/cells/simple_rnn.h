@@ -1,15 +1,12 @@
 // h' = act(gate), gate = x K + b + h R.
 #pragma once
 
+#include "cells/traits.h"
+
 namespace rnnpack::cells {
 
-struct simple_rnn {
-  static constexpr int first_gate = 0;
+struct simple_rnn : pass_traits {
   static constexpr int gates = 1;
-  static constexpr bool separate_candidate = false;  // is the last gate's input part kept apart?
-  static constexpr bool reads_h = false;
-  static constexpr bool reads_c = false;
-  static constexpr bool writes_c = false;
 
   // gate: accumulated pre-activations; h, c: old states, changed to the new ones.
   template <class V, class Activations>

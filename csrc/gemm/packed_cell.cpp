@@ -16,13 +16,36 @@ bool stays_within_one(activation which) {
          which == activation::softsign;
 }
 
-// A bias in the order of a pass's accumulators.
+// A vector for each gate, in the order of a pass's accumulators.
 template <class T>
-buffer<T> pack_bias(const std::vector<T>& bias, std::size_t gates, std::size_t units, const pass_kernels<T>& pass) {
-  const packed_matrix packed = pack<T>({.data = bias.data(), .rows = 1, .gates = gates, .units = units}, {}, pass);
+buffer<T> pack_bias(const T* bias, std::size_t gates, std::size_t units, const pass_kernels<T>& pass) {
+  const packed_matrix packed = pack<T>({.data = bias, .rows = 1, .gates = gates, .units = units}, {}, pass);
   buffer<T> values(packed.panels.size() / sizeof(T));
   std::memcpy(values.data(), packed.panels.data(), packed.panels.size());
   return values;
+}
+
+// What the accumulators of the projection start with: the input bias, and for gru's z and r both biases.
+template <class T>
+std::vector<T> input_bias(const cell_weights<T>& weights) {
+  std::vector<T> bias(gates_of(weights.kind) * weights.units, T(0));
+  if (weights.bias == nullptr) return bias;
+  std::copy_n(weights.bias, bias.size(), bias.begin());
+  const T* recurrent = weights.bias + bias.size();
+  for (std::size_t i = 0; weights.kind == cell_kind::gru && i < 2 * weights.units; ++i) bias[i] += recurrent[i];
+  return bias;
+}
+
+// What those of gru's candidate start with.
+template <class T>
+std::vector<T> candidate_bias(const cell_weights<T>& weights) {
+  std::vector<T> bias(weights.units, T(0));
+  if (weights.bias != nullptr) std::copy_n(weights.bias + 5 * weights.units, weights.units, bias.begin());
+  return bias;
+}
+
+bool has_c(cell_kind kind) {
+  return kind == cell_kind::lstm || kind == cell_kind::peephole_lstm || kind == cell_kind::projected_lstm;
 }
 
 }  // namespace
@@ -34,43 +57,51 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
       activations_(weights.activations),
       input_size_(weights.input_size),
       units_(weights.units),
-      format_(find_kernels<T>(table, kind_, units_).format),
+      outputs_(weights.outputs),
+      states_(has_c(kind_) ? 2 : 1),
+      format_(find_kernels<T>(table, kind_, outputs_).format),
       input_scaling_{.range = ranges.inputs, .cut_off = true},
       state_scaling_{.range = ranges.states, .cut_off = true} {
-  if (format_.kind == precision::int8 && std::max(input_size_, units_) > longest_int8_product)
+  if (format_.kind == precision::int8 && std::max({input_size_, units_, outputs_}) > longest_int8_product)
     throw std::invalid_argument("precision: int8 takes at most " + std::to_string(longest_int8_product) +
                                 " inputs and units, got " + std::to_string(input_size_) + " and " +
-                                std::to_string(units_));
-  // First states may lie beyond, then their rows have scales of their own.
-  if (stays_within_one(activations_.main)) state_scaling_ = {.range = 1, .cut_off = false};
-  const cell_kernels<T>& kernels = find_kernels<T>(table, kind_, units_);
-  const std::size_t gates = gates_of(kind_);
-  // What the accumulators of the projection start with: the input bias, and for gru's z and r both biases.
-  std::vector<T> bias(gates * units_, T(0));
-  std::vector<T> candidate_bias(kind_ == cell_kind::gru ? units_ : 0, T(0));
-  if (weights.bias != nullptr) {
-    std::copy_n(weights.bias, gates * units_, bias.begin());
-    if (kind_ == cell_kind::gru) {
-      const T* recurrent = weights.bias + gates * units_;
-      for (std::size_t i = 0; i < 2 * units_; ++i) bias[i] += recurrent[i];
-      std::copy_n(recurrent + 2 * units_, units_, candidate_bias.begin());
-    }
-  }
-  const weight_matrix<T> input{.data = weights.kernel, .rows = input_size_, .gates = gates, .units = units_};
-  const weight_matrix<T> recurrent{.data = weights.recurrent_kernel, .rows = units_, .gates = gates, .units = units_};
+                                std::to_string(std::max(units_, outputs_)));
+  // Not all rows keep to it, then those have scales of their own: first states may lie beyond.
+  if (stays_within_one(activations_.main))
+    (kind_ == cell_kind::projected_lstm ? halfway_scaling_ : state_scaling_) = {.range = 1, .cut_off = false};
+  const cell_kernels<T>& kernels = find_kernels<T>(table, kind_, outputs_);
   for (int p = 0; p < kernels.passes; ++p) {
-    const pass_kernels<T>& pass = kernels.pass[p];
-    const std::size_t blocks = (units_ + pass.width - 1) / pass.width;
-    padded_units_ = std::max(padded_units_, blocks * pass.width);
-    packed_pass<T> packed{
-        &pass, blocks, pack(input, format_, pass), pack(recurrent, format_, pass), pack_bias(bias, gates, units_, pass),
-        {}};
-    if (!candidate_bias.empty()) {
-      const pass_kernels<T> one_gate{.first_gate = 0, .gates = 1, .width = pass.width};
-      packed.candidate_bias = pack_bias(candidate_bias, 1, units_, one_gate);
-    }
-    passes_.push_back(std::move(packed));
+    passes_.push_back(pack_pass(kernels.pass[p], weights));
+    const packed_pass<T>& pass = passes_.back();
+    std::size_t& padded = pass.takes_inputs() ? padded_units_ : padded_outputs_;
+    padded = std::max(padded, pass.blocks * pass.kernels->width);
   }
+  if (kind_ != cell_kind::projected_lstm) padded_outputs_ = padded_units_;
+}
+
+template <class T>
+packed_pass<T> packed_cell<T>::pack_pass(const pass_kernels<T>& kernels, const cell_weights<T>& weights) const {
+  const std::size_t gates = gates_of(kind_);
+  packed_pass<T> pass;
+  pass.kernels = &kernels;
+  pass.k = pass.takes_inputs() ? outputs_ : units_;
+  pass.units = pass.takes_inputs() ? units_ : outputs_;
+  pass.blocks = (pass.units + kernels.width - 1) / kernels.width;
+  if (!pass.takes_inputs()) {
+    pass.recurrent =
+        pack<T>({.data = weights.projection_kernel, .rows = pass.k, .gates = 1, .units = pass.units}, format_, kernels);
+    return pass;
+  }
+  pass.input =
+      pack<T>({.data = weights.kernel, .rows = input_size_, .gates = gates, .units = units_}, format_, kernels);
+  pass.recurrent =
+      pack<T>({.data = weights.recurrent_kernel, .rows = pass.k, .gates = gates, .units = units_}, format_, kernels);
+  pass.bias = pack_bias(input_bias(weights).data(), gates, units_, kernels);
+  if (kind_ == cell_kind::gru)
+    pass.candidate_bias = pack_bias(candidate_bias(weights).data(), 1, units_, {.gates = 1, .width = kernels.width});
+  if (kind_ == cell_kind::peephole_lstm)
+    pass.peepholes = pack_bias(weights.peepholes, 3, units_, {.gates = 3, .width = kernels.width});
+  return pass;
 }
 
 template <class T>
@@ -78,7 +109,7 @@ std::size_t packed_cell<T>::bytes() const {
   std::size_t bytes = 0;
   for (const packed_pass<T>& pass : passes_) {
     bytes += pass.input.bytes() + pass.recurrent.bytes();
-    bytes += (pass.bias.size() + pass.candidate_bias.size()) * sizeof(T);
+    bytes += (pass.bias.size() + pass.candidate_bias.size() + pass.peepholes.size()) * sizeof(T);
   }
   return bytes;
 }

@@ -21,7 +21,7 @@ struct row_range {
 template <class T>
 std::size_t projected_values(const packed_cell<T>& cell) {
   std::size_t values = 0;
-  for (const packed_pass<T>& pass : cell.passes()) values += pass.blocks * pass.stride();
+  for (const packed_pass<T>& pass : cell.passes()) values += pass.projected_values();
   return values;
 }
 

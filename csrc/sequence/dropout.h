@@ -19,13 +19,13 @@ class layer_dropout {
   // slots: the most a chunk has.
   layer_dropout(const packed_cell<T>& cell, const dropout_masks<T>& masks, row_range rows, std::size_t batch,
                 std::size_t slots, arena& memory)
-      : masks_(masks), first_row_(rows.first), batch_(batch), inputs_(cell.input_size()), units_(cell.units()) {
+      : masks_(masks), first_row_(rows.first), batch_(batch), inputs_(cell.input_size()), outputs_(cell.outputs()) {
     const auto room = [&memory](std::size_t count, std::size_t lines, std::size_t size, const T**& pointers) {
       pointers = memory.take<const T*>(checked_product(count, lines));
       return memory.take<T>(checked_product(count, lines, size));
     };
     if (masks.input_count > 0) masked_inputs_ = room(masks.input_count, slots, inputs_, input_pointers_);
-    if (masks.state_count > 0) masked_states_ = room(masks.state_count, rows.count, units_, state_pointers_);
+    if (masks.state_count > 0) masked_states_ = room(masks.state_count, rows.count, outputs_, state_pointers_);
   }
 
   bool gated_inputs() const { return masks_.input_count > 1; }
@@ -48,7 +48,7 @@ class layer_dropout {
     if (masks_.state_count == 0) return from;
     const std::size_t first = gated_states() ? static_cast<std::size_t>(pass.first_gate) : 0;
     const std::size_t count = gated_states() ? static_cast<std::size_t>(pass.gates) : 1;
-    multiply(from, rows, units_, row_of, masks_.state + first * batch_ * units_, count, masked_states_,
+    multiply(from, rows, outputs_, row_of, masks_.state + first * batch_ * outputs_, count, masked_states_,
              state_pointers_);
     return state_pointers_;
   }
@@ -70,7 +70,7 @@ class layer_dropout {
   std::size_t first_row_ = 0;
   std::size_t batch_ = 0;
   std::size_t inputs_ = 0;
-  std::size_t units_ = 0;
+  std::size_t outputs_ = 0;
   T* masked_inputs_ = nullptr;          // [count][slots][input_size]
   T* masked_states_ = nullptr;          // [count][rows][units]
   const T** input_pointers_ = nullptr;  // [count][slots]

@@ -22,10 +22,11 @@ struct workspace {
   T** new_h;
   T** c;
   T** y;
-  T** reset_h;
+  T** halfway;
   std::uint8_t* side;  // [rows of the strand] which buffer holds a row's h
   encoder<T> encode_inputs;
   encoder<T> encode_states;
+  encoder<T> encode_halfway;
 
   workspace(const packed_cell<T>& cell, std::size_t rows, std::size_t slots, const layer_dropout<T>& dropout,
             arena& memory)
@@ -33,12 +34,15 @@ struct workspace {
         new_h(memory.take<T*>(rows)),
         c(memory.take<T*>(rows)),
         y(memory.take<T*>(rows)),
-        reset_h(memory.take<T*>(rows)),
+        halfway(memory.take<T*>(rows)),
         side(memory.take<std::uint8_t>(rows)),
         encode_inputs(cell.format(), cell.input_scaling(), cell.input_size(),
                       checked_product(slots, dropout.input_sources()), memory),
-        encode_states(cell.format(), cell.state_scaling(), cell.units(), checked_product(rows, dropout.state_sources()),
-                      memory) {}
+        encode_states(cell.format(), cell.state_scaling(), cell.outputs(),
+                      checked_product(rows, dropout.state_sources()), memory) {
+    if (cell.kind() == cell_kind::projected_lstm)
+      encode_halfway = encoder<T>(cell.format(), cell.halfway_scaling(), cell.units(), rows, memory);
+  }
 };
 
 template <class T>
@@ -75,6 +79,7 @@ class layer {
     const operand_rows<T> rows = spaces_[here.member()].encode_inputs(from, slots * dropout_.input_sources());
     T* to = projected_;
     for (const packed_pass<T>& pass : cell_->passes()) {
+      if (!pass.takes_inputs()) continue;
       const bool gated = dropout_.gated_inputs();
       const project_args<T> args{.a = gated ? rows.from(pass.kernels->first_gate * slots) : rows,
                                  .rows = slots,
@@ -84,7 +89,7 @@ class layer {
                                  .blocks = here.part(pass.blocks),
                                  .gx = to};
       (gated ? pass.kernels->project_gated : pass.kernels->project)(args);
-      to += pass.blocks * slots * pass.stride();
+      to += slots * pass.projected_values();
     }
   }
 
@@ -105,38 +110,41 @@ class layer {
       at.old_h[i] = state_.h(side, row);
       at.new_h[i] = state_.h(1 - side, row);
       at.c[i] = state_.c(row);
-      at.reset_h[i] = state_.reset_h(row);
+      at.halfway[i] = state_.halfway(row);
       if (wants_output) at.y[i] = output(i, row);
     }
     const T* gx = projected_;
     const std::size_t passes = cell_->passes().size();
     for (std::size_t p = 0; p < passes; ++p) {
       if (p > 0 && !here.meet()) return false;
-      run_pass(cell_->passes()[p], p + 1 == passes, at, row_of, rows, gx + first * cell_->passes()[p].stride(),
-               chunk.slots(), wants_output, descending, here);
-      gx += cell_->passes()[p].blocks * chunk.slots() * cell_->passes()[p].stride();
+      const packed_pass<T>& pass = cell_->passes()[p];
+      const T* from = pass.takes_inputs() ? gx + first * pass.stride() : nullptr;
+      run_pass(pass, p == 0, p + 1 == passes, at, row_of, rows, from, chunk.slots(), wants_output, descending, here);
+      gx += chunk.slots() * pass.projected_values();
     }
     return true;
   }
 
  private:
-  void run_pass(const packed_pass<T>& pass, bool last, const workspace<T>& at, const std::size_t* row_of,
+  void run_pass(const packed_pass<T>& pass, bool first, bool last, const workspace<T>& at, const std::size_t* row_of,
                 std::size_t rows, const T* gx, std::size_t slots, bool wants_output, bool descending,
                 const crew& here) {
-    // The second of two passes multiplies what the first one left in reset_h.
-    const bool second = pass.kernels->first_gate > 0;
+    // The second of two passes multiplies what the first one left. Dropout is for what meets recurrent weights.
     const T* const* from = at.old_h;
-    if (second) from = at.reset_h;
-    from = dropout_.mask_states(*pass.kernels, row_of, from, rows);
+    if (!first) from = at.halfway;
+    if (pass.takes_inputs()) from = dropout_.mask_states(*pass.kernels, row_of, from, rows);
+    const encoder<T>& encode = pass.takes_inputs() ? at.encode_states : at.encode_halfway;
     const step_args<T> step{.rows = rows,
-                            .k = cell_->units(),
-                            .a = at.encode_states(from, dropout_.gated_states() ? rows * pass.kernels->gates : rows),
+                            .k = pass.k,
+                            .units = pass.units,
+                            .a = encode(from, dropout_.gated_states() ? rows * pass.kernels->gates : rows),
                             .h = at.old_h,
                             .c = at.c,
-                            .out = last ? at.new_h : at.reset_h,
+                            .out = last ? at.new_h : at.halfway,
                             .y = last && wants_output ? at.y : nullptr,
                             .weights = pass.recurrent.view(),
                             .candidate_bias = pass.candidate_bias.data(),
+                            .peepholes = pass.peepholes.data(),
                             .blocks = here.part(pass.blocks),
                             .descending = descending,
                             .gx = gx,

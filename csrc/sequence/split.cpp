@@ -30,16 +30,18 @@ struct cost {
 
 template <class T>
 cost cost_of(const packed_cell<T>& cell) {
-  double columns = 0;
+  double projected = 0;
+  double products = 0;
   double bytes = 0;
   for (const packed_pass<T>& pass : cell.passes()) {
-    columns += static_cast<double>(pass.blocks * pass.stride());
+    projected += static_cast<double>(pass.projected_values());
+    products += static_cast<double>(pass.blocks * pass.stride() * pass.k);
     bytes += static_cast<double>(pass.recurrent.bytes());
   }
   // Doubles have half as many lanes; an instruction of reduced precision does `depth` multiplications in each.
   const double weight = (sizeof(T) == sizeof(float) ? 1.0 : 2.0) / cell.format().depth;
-  return {.project_flops = 2 * weight * columns * static_cast<double>(cell.input_size()),
-          .step_flops = 2 * weight * columns * static_cast<double>(cell.units()),
+  return {.project_flops = 2 * weight * projected * static_cast<double>(cell.input_size()),
+          .step_flops = 2 * weight * products,
           .step_bytes = bytes};
 }
 

@@ -31,6 +31,7 @@ struct step_pass {
 
   // What a sum begins with.
   [[gnu::always_inline]] V base(int p, std::size_t row, int n) const {
+    if constexpr (!Cell::takes_inputs) return V::broadcast(T(0));
     return Cell::separate_candidate && n >= candidate
                ? V::load(args.candidate_bias + (block + p) * width + (n - candidate) * V::lanes)
                : V::load(projected(p, row) + n * V::lanes);
@@ -47,7 +48,15 @@ struct step_pass {
       if constexpr (Cell::separate_candidate) candidate_input = V::load(projected(p, row) + (candidate + u) * V::lanes);
       if constexpr (Cell::reads_h) h = V::load(args.h[row] + unit);
       if constexpr (Cell::reads_c) c = V::load(args.c[row] + unit);
-      Cell::step(gate, candidate_input, h, c, activations);
+      if constexpr (Cell::peepholes > 0) {
+        V peephole[Cell::peepholes];
+#pragma GCC unroll 4
+        for (int i = 0; i < Cell::peepholes; ++i)
+          peephole[i] = V::load(args.peepholes + ((block + p) * Cell::peepholes + i) * width + u * V::lanes);
+        Cell::step(gate, peephole, h, c, activations);
+      } else {
+        Cell::step(gate, candidate_input, h, c, activations);
+      }
       if constexpr (Cell::writes_c) c.store(args.c[row] + unit);
       h.store(args.out[row] + unit);
       if (args.y != nullptr) store_output(h, args.y[row], unit);
@@ -55,10 +64,10 @@ struct step_pass {
   }
 
   void store_output(V h, T* y, std::size_t unit) const {
-    if (unit + V::lanes <= args.k) {
+    if (unit + V::lanes <= args.units) {
       h.store(y + unit);
-    } else if (unit < args.k) {
-      h.store_partial(y + unit, static_cast<int>(args.k - unit));
+    } else if (unit < args.units) {
+      h.store_partial(y + unit, static_cast<int>(args.units - unit));
     }
   }
 
@@ -95,7 +104,8 @@ void step(const step_args<typename F::vector::value_type>& args) {
   }
   for (std::size_t i = begin; i < end; ++i) {
     const Pass pass{args, activations, args.descending ? begin + end - 1 - i : i};
-    if (i + 1 < end) Pass{args, activations, args.descending ? pass.block - 1 : pass.block + 1}.prefetch_projected();
+    if (Cell::takes_inputs && i + 1 < end)
+      Pass{args, activations, args.descending ? pass.block - 1 : pass.block + 1}.prefetch_projected();
     gemm::for_each_tile<F::most_rows(Pass::vectors)>(0, args.rows, pass);
   }
 }

@@ -42,10 +42,10 @@ strand<T>::strand(cell_list cells, const run_args<T>& args, row_range rows, stra
                          dropout, memory);
     if (i + 1 == cells.size()) break;
     for (std::size_t ring = 0; ring < rings_; ++ring) {
-      between_.push_back(memory.take<T>(checked_product(most_slots, cell.units())));
+      between_.push_back(memory.take<T>(checked_product(most_slots, cell.outputs())));
       between_rows_.push_back(memory.take<const T*>(most_slots));
       for (std::size_t slot = 0; slot < most_slots; ++slot)
-        between_rows_.back()[slot] = between_.back() + slot * cell.units();
+        between_rows_.back()[slot] = between_.back() + slot * cell.outputs();
     }
   }
   // A chunk's slots are read until the last layer is done with it.
@@ -150,7 +150,7 @@ bool strand<T>::step(std::size_t index, std::size_t chunk_index, crew& here) {
   layer<T>& one = layers_[index];
   const chunk_slots<T>& chunk = slots(chunk_index);
   const bool last = index + 1 == layers_.size();
-  const std::size_t units = one.cell().units();
+  const std::size_t outputs = one.cell().outputs();
   const std::size_t bytes_per_row = one.cell().bytes();
   T* const next_inputs = last ? nullptr : between(index, chunk_index);
   const std::size_t steps = chunk.steps;  // after the last meeting member 0 may already collect the next chunk
@@ -161,7 +161,7 @@ bool strand<T>::step(std::size_t index, std::size_t chunk_index, crew& here) {
     if (!here.shares() && !here.go_on(work)) return false;
     if (rows > 0) {
       const auto place = [&](std::size_t i, std::size_t row) {
-        return last ? output(chunk.first_step + step, row) : next_inputs + (first + i) * units;
+        return last ? output(chunk.first_step + step, row) : next_inputs + (first + i) * outputs;
       };
       if (!one.take_step(chunk, step, here, !last || args_->return_sequences, place)) return false;
     }
@@ -214,11 +214,11 @@ void strand<T>::fill_masked(const chunk_slots<T>& chunk, std::size_t step) {
 
 template <class T>
 void strand<T>::copy_or_zero(std::size_t row, bool copy, T* to) const {
-  const std::size_t units = layers_.back().cell().units();
+  const std::size_t outputs = layers_.back().cell().outputs();
   if (copy) {
-    std::copy_n(layers_.back().h(row), units, to);
+    std::copy_n(layers_.back().h(row), outputs, to);
   } else {
-    std::fill_n(to, units, T(0));
+    std::fill_n(to, outputs, T(0));
   }
 }
 

@@ -57,7 +57,7 @@ class strand {
   void copy_or_zero(std::size_t row, bool copy, T* to) const;
 
   chunk_slots<T>& slots(std::size_t chunk) { return slots_[chunk % slots_.size()]; }
-  // What a layer hands to the next one, [slot][units].
+  // What a layer hands to the next one, [slot][outputs].
   T* between(std::size_t layer, std::size_t chunk) { return between_[layer * rings_ + chunk % rings_]; }
 
   const run_args<T>* args_;

@@ -3,6 +3,9 @@
 The built-in cells run in native code, cells of your own in a Python loop; `layer.explain()` says which.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rnnpack import activations, backend, constraints, initializers, keras, layers, regularizers
 from rnnpack._core import available_isas
 from rnnpack.engine.nest import TensorShape
@@ -23,6 +26,8 @@ from rnnpack.layers import (
     Layer,
     LSTMCell,
     Masking,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
     ResidualWrapper,
     SimpleRNN,
     SimpleRNNCell,
@@ -40,6 +45,12 @@ from rnnpack.registry import (
 from rnnpack.symbolic import SymbolicArray
 from rnnpack.threads import get_num_threads, set_num_threads
 from rnnpack.variable import Variable
+
+if TYPE_CHECKING:
+    from rnnpack.formats.flax import from_flax
+    from rnnpack.formats.haiku import from_haiku
+    from rnnpack.formats.keras import from_keras
+    from rnnpack.formats.pytorch import from_torch, to_torch_state_dict
 
 __all__ = [
     "GRU",
@@ -60,6 +71,8 @@ __all__ = [
     "Layer",
     "Masking",
     "Model",
+    "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "ResidualWrapper",
     "Sequential",
     "SimpleRNN",
@@ -74,6 +87,10 @@ __all__ = [
     "backend",
     "constraints",
     "custom_object_scope",
+    "from_flax",
+    "from_haiku",
+    "from_keras",
+    "from_torch",
     "get_custom_objects",
     "get_num_threads",
     "initializers",
@@ -87,4 +104,21 @@ __all__ = [
     "save_weights",
     "set_num_threads",
     "set_seed",
+    "to_torch_state_dict",
 ]
+
+# Converters of other frameworks' objects are imported when they are asked for.
+_CONVERTERS = {
+    "from_flax": "flax",
+    "from_haiku": "haiku",
+    "from_keras": "keras",
+    "from_torch": "pytorch",
+    "to_torch_state_dict": "pytorch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a converter on first use."""
+    if name not in _CONVERTERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"rnnpack.formats.{_CONVERTERS[name]}"), name)

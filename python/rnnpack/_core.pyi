@@ -10,9 +10,10 @@ class PackedCell:
     """Immutable weights of one built-in cell, packed once for the kernels of one instruction set.
 
     Args:
-        kind: "simple_rnn", "lstm", "gru" (reset_after) or "gru_reset_before".
+        kind: "simple_rnn", "lstm", "gru" (reset_after), "gru_reset_before", "peephole_lstm" or
+            "projected_lstm".
         kernel: `(input_size, gates * units)`, in Keras' layout; float32 or float64, as the other arrays.
-        recurrent_kernel: `(units, gates * units)`.
+        recurrent_kernel: `(output_size, gates * units)`; for all but "projected_lstm" that is the units.
         bias: `(gates * units,)`, for "gru" `(2, gates * units)`, or None.
         activation: name of an element-wise activation.
         recurrent_activation: the same; "simple_rnn" does not use it.
@@ -20,6 +21,8 @@ class PackedCell:
         precision: "full", "bfloat16" or "int8": what weights and operands are rounded to; float32 only.
         input_range: for "int8", the largest magnitude of inputs; 0 for a scale of each row and step.
         state_range: the same for states; not used where the activation keeps them within -1 and 1.
+        peepholes: for "peephole_lstm" `(3, units)`, of input, forget and output gate; else None.
+        projection_kernel: for "projected_lstm" `(units, output_size)`; else None.
 
     Raises:
         ValueError: a name is unknown, a shape does not fit, or a range is negative or not finite.
@@ -38,6 +41,8 @@ class PackedCell:
         precision: str = "full",
         input_range: float = 0.0,
         state_range: float = 0.0,
+        peepholes: NDArray[Any] | None = None,
+        projection_kernel: NDArray[Any] | None = None,
     ) -> PackedCell: ...
     @property
     def kind(self) -> str: ...
@@ -51,6 +56,8 @@ class PackedCell:
     def input_size(self) -> int: ...
     @property
     def units(self) -> int: ...
+    @property
+    def output_size(self) -> int: ...
     @property
     def state_count(self) -> int: ...
     @property
@@ -136,7 +143,7 @@ class Stream:
 
         Args:
             inputs: `(batch, features)`.
-            out: `(batch, units)` for the outputs, or None for a new array.
+            out: `(batch, output_size)` for the outputs, or None for a new array.
 
         Returns:
             The outputs; None where the inputs are not a plain array of the cells' dtype, or weights may
@@ -148,7 +155,7 @@ class Stream:
         """
 
     def states(self) -> list[NDArray[Any]]:
-        """Copies of the states, flat: h (and c) of each cell, `(batch, units)`."""
+        """Copies of the states, flat: h `(batch, output_size)` (and c `(batch, units)`) of each cell."""
 
     def set_states(self, states: Sequence[NDArray[Any]] | None) -> None:
         """Replace the states, None for zeros; ValueError or TypeError where they do not fit."""
@@ -199,7 +206,8 @@ def run(
         cells: the output of one is the input of the next; all of one dtype.
         inputs: `(batch, time, features)`, or `(time, batch, features)` if `time_major`; of the cells' dtype,
             any strides. With `row_splits` `(sum of lengths, features)`.
-        states: first states, flat, h (and c) of each cell, each `(batch, units)`; None for zeros.
+        states: first states, flat, h `(batch, output_size)` (and c `(batch, units)`) of each cell; None for
+            zeros.
         mask: bools with the inputs' two first axes, False where a step is masked; or None.
         time_major: layout of inputs, mask and sequence outputs.
         go_backwards: process the last timestep first; outputs are in processing order.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Models that contain each other twice, ten deep, stand for thousands of calls.
-_MOST_CALLS = 20_000
+_MOST_CALLS = 5_000
+
+# Of the arrays that layers without `compute_output_shape` are called on to see what they return.
+_MOST_TRIAL_BYTES = 1 << 26
 
 
 @dataclass
@@ -41,6 +45,11 @@ def restoring(weight_bytes: int) -> Iterator[None]:
         _current.reset(token)
 
 
+def is_restoring() -> bool:
+    """Whether layers are being made from what a file holds."""
+    return _current.get() is not None
+
+
 def initial_value(
     initializer: Callable[..., Any], dims: tuple[int, ...], dtype: np.dtype[Any], name: str
 ) -> Any:
@@ -57,6 +66,18 @@ def initial_value(
         raise ValueError(f"{name} of shape {dims} would take {size} bytes, more than there are weights for")
     budget.weight_bytes -= size
     return np.zeros(dims, dtype)
+
+
+def trial_array(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros to try a layer with.
+
+    Raises:
+        ValueError: layers are being restored, and a trial would take too much memory.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if _current.get() is not None and size > _MOST_TRIAL_BYTES:
+        raise ValueError(f"A layer cannot be tried with {size} bytes, an array of shape {tuple(shape)}")
+    return np.zeros(shape, dtype)
 
 
 def count_call() -> None:

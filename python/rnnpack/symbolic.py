@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnpack.dtypes import floatx
 from rnnpack.engine import nest
-from rnnpack.restoring import count_call
+from rnnpack.restoring import count_call, trial_array
 
 if TYPE_CHECKING:
     from rnnpack.layers.base import Layer
@@ -151,7 +151,7 @@ def trial_outputs(layer: Layer, inputs: Any, args: tuple[Any, ...], kwargs: dict
         def zeros(value: Any) -> Any:
             if not isinstance(value, SymbolicArray):
                 return value
-            return np.zeros([size if dim is None else dim for dim in value.shape], value.dtype)
+            return trial_array([size if dim is None else dim for dim in value.shape], value.dtype)
 
         return layer(*nest.map_structure(zeros, (inputs, *args)), **nest.map_structure(zeros, kwargs))
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rnnpack import activations, constraints, initializers, regularizers
-from rnnpack.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack.cells import GRUCell, LSTMCell, PeepholeLSTMCell, SimpleRNNCell
 
 COMMON = [
     *("kernel_initializer", "recurrent_initializer", "bias_initializer"),
@@ -21,6 +21,7 @@ ORDERS = {
     SimpleRNNCell: ["units", "activation", "use_bias", *COMMON],
     GRUCell: [*GATED, *COMMON, "reset_after"],
     LSTMCell: [*GATED, *COMMON[:3], "unit_forget_bias", *COMMON[3:]],
+    PeepholeLSTMCell: [*GATED, *COMMON[:3], "unit_forget_bias", *COMMON[3:]],
 }
 ARGUMENTS = {
     "activation": "relu",
@@ -53,6 +54,7 @@ def test_config_round_trip(cls):
         SimpleRNNCell: set(),
         GRUCell: {"recurrent_activation", "implementation", "reset_after"},
         LSTMCell: {"recurrent_activation", "implementation", "unit_forget_bias"},
+        PeepholeLSTMCell: {"recurrent_activation", "implementation", "unit_forget_bias"},
     }[cls]
     assert set(config) == {"name", "trainable", "dtype", "units", *ARGUMENTS, *extra}
     assert (config["name"], config["trainable"], config["dtype"], config["units"]) == (
@@ -76,10 +78,10 @@ def test_attributes(cls):
     assert isinstance(cell.recurrent_regularizer, regularizers.L2)
     assert isinstance(cell.bias_constraint, constraints.UnitNorm)
     cell.build((None, 3))
-    assert [w.regularizer for w in cell.weights] == [
+    assert [w.regularizer for w in cell.weights[:3]] == [
         cell.kernel_regularizer, cell.recurrent_regularizer, cell.bias_regularizer
     ]  # fmt: skip
-    assert [w.constraint for w in cell.weights] == [
+    assert [w.constraint for w in cell.weights[:3]] == [
         cell.kernel_constraint, cell.recurrent_constraint, cell.bias_constraint
     ]  # fmt: skip
     assert len(cell.losses) == 3

@@ -6,7 +6,15 @@ import numpy as np
 import reference
 import tolerance
 
-from rnnpack import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells, activations
+from rnnpack import (
+    GRUCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SimpleRNNCell,
+    StackedRNNCells,
+    activations,
+)
 
 
 def name_of(activation):
@@ -18,10 +26,14 @@ def reference_cell(cell):
     """The oracle's cell with the weights of a built cell."""
     weights = [np.asarray(w, np.float64) for w in cell.get_weights()]
     kernel, recurrent = weights[:2]
-    bias = weights[2] if len(weights) == 3 else None
+    bias, own = (weights[2], weights[3:]) if cell.use_bias else (None, weights[2:])
     if isinstance(cell, SimpleRNNCell):
         return reference.SimpleRNNCell(kernel, recurrent, bias, name_of(cell.activation))
     names = (name_of(cell.activation), name_of(cell.recurrent_activation))
+    if isinstance(cell, PeepholeLSTMCell):
+        return reference.PeepholeLSTMCell(kernel, recurrent, bias, *names, *own)
+    if isinstance(cell, ProjectedLSTMCell):
+        return reference.ProjectedLSTMCell(kernel, recurrent, bias, *names, *own)
     if isinstance(cell, LSTMCell):
         return reference.LSTMCell(kernel, recurrent, bias, *names)
     assert isinstance(cell, GRUCell)

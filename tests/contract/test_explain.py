@@ -16,6 +16,8 @@ from rnnpack import (
     Bidirectional,
     GRUCell,
     LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
     ResidualWrapper,
     SimpleRNN,
     SimpleRNNCell,
@@ -36,8 +38,10 @@ B, T, F = 2, 3, 4
         (RNN(LSTMCell(3)), "lstm"),
         (RNN([LSTMCell(3), GRUCell(2)]), "lstm+gru"),
         (RNN([SimpleRNNCell(3)]), "simple_rnn"),
+        (RNN(PeepholeLSTMCell(3)), "peephole_lstm"),
+        (RNN([ProjectedLSTMCell(3, 2), GRUCell(4)]), "projected_lstm+gru"),
     ],
-    ids=["lstm", "gru", "simple", "rnn", "stack", "stack of one"],
+    ids=["lstm", "gru", "simple", "rnn", "stack", "stack of one", "peephole", "projected"],
 )
 def test_native_layers_before_and_after_the_build(layer, kernel, monkeypatch):
     monkeypatch.delenv("RNNPACK_ISA", raising=False)

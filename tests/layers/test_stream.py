@@ -9,7 +9,18 @@ from contract.contract_cells import DoublingCell, TwoStateCell, bits, doubling, 
 from contract.contract_oracle import assert_close, flatten, reference_layer
 
 import rnnpack
-from rnnpack import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell, activations
+from rnnpack import (
+    GRU,
+    LSTM,
+    RNN,
+    GRUCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SimpleRNN,
+    SimpleRNNCell,
+    activations,
+)
 
 B, T, F, U = 4, 6, 3, 5
 OWN = {cell: type("Own" + cell.__name__, (cell,), {}) for cell in (LSTMCell, GRUCell, SimpleRNNCell)}
@@ -20,6 +31,9 @@ NATIVE = {
     "gru reset before": lambda **k: GRU(U, reset_after=False, **k),
     "simple": lambda **k: SimpleRNN(U, **k),
     "wide lstm": lambda **k: LSTM(40, **k),
+    "peephole lstm": lambda **k: RNN(PeepholeLSTMCell(U, dtype=k.get("dtype")), **k),
+    "projected lstm": lambda **k: RNN(ProjectedLSTMCell(19, U, dtype=k.get("dtype")), **k),
+    "widely projected lstm": lambda **k: RNN(ProjectedLSTMCell(5, 70, dtype=k.get("dtype")), **k),
     "stack": lambda **k: RNN([cell(n, dtype=k.get("dtype")) for cell, n in STACK], **k),
     "stack of one": lambda **k: RNN([GRUCell(33, dtype=k.get("dtype"))], **k),
 }

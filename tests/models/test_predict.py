@@ -220,6 +220,46 @@ def test_what_is_not_known_to_be_safe_is_computed_in_full(tail, time):
     close(model.predict(data, batch_size=2), model(data))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, h: LSTM(4, return_sequences=True)(x, initial_state=[GRU(4)(x), h]),
+        lambda x, h: LSTM(4, return_sequences=True)([x, GRU(4)(x), h]),
+        lambda x, h: layers.Dense(2, lambda v: v / v.shape[1])(x),
+        lambda x, h: layers.TimeDistributed(layers.Masking())(layers.Reshape((-1, 3, 1))(x)),
+        lambda x, h: layers.TimeDistributed(LSTM(2))(layers.Reshape((-1, 3, 1))(x)),
+        lambda x, h: layers.Concatenate(axis=1)([x, x]),
+        lambda x, h: layers.Add()([x, layers.RepeatVector(1)(layers.Dense(F)(h))]),
+        lambda x, h: layers.BatchNormalization(axis=1)(x) if x.shape[1] else x,
+        lambda x, h: layers.Rescaling(np.ones((1, 3)), 1.0)(x),
+        lambda x, h: LSTM(2)(x, mask=layers.Masking()(x)._keras_mask),
+        lambda x, h: layers.GlobalAveragePooling1D(data_format="channels_first")(x) if x.shape[1] else x,
+        lambda x, h: Sequential([layers.Permute((2, 1)), layers.Permute((2, 1))])(x),
+        lambda x, h: GRU(4)(x, initial_state=h),
+    ],
+)
+def test_no_graph_is_taken_for_safer_than_it_is(make):
+    x, h = Input((None, F)), Input((4,))
+    model = Model([x, h], [make(x, h), layers.Dense(1)(h)])
+    rows, start = rows_of([2, 5, 3, 2]), np.ones((4, 4), "f")
+    rows[1][2] = 0
+    got = model.predict([rows, start])
+    for place, row in enumerate(rows):
+        close(np.asarray(got[0][place]), np.asarray(model([row[None], start[:1]])[0][0]))
+    data = padded(rows, 8)
+    close(model.predict([data, start], batch_size=2), model([data, start]))
+
+
+def test_a_layer_whose_call_was_replaced_is_not_trusted():
+    x = Input((None, F))
+    layer = layers.Dense(2)
+    model = Model(x, layer(Masking()(x)))
+    layer.call = lambda inputs: np.cumsum(inputs[..., :2][:, ::-1], axis=1)
+    rows = rows_of([2, 5])
+    for got, row in zip(model.predict(rows), rows, strict=True):
+        close(got, np.asarray(model(row[None])[0]))
+
+
 def test_a_second_input_without_padding_of_its_own():
     a, b = Input((None, F)), Input((None, 2))
     y = layers.Concatenate()([Masking()(a), b])

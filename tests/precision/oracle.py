@@ -26,7 +26,7 @@ import tolerance
 from contract.contract_oracle import reference_cell, reference_layer
 from numpy.typing import NDArray
 
-from rnnpack import StackedRNNCells
+from rnnpack import ProjectedLSTMCell, StackedRNNCells
 
 Array = NDArray[np.float64]
 
@@ -231,13 +231,17 @@ def reduced(
     """The oracle's cell of a built cell; `dropout` are one sample's factors of inputs and states."""
     plain: Any = reference_cell(cell)
     ranges = ranges or Ranges()
-    units = plain.output_size
+    units = plain.state_sizes[-1]
     gates = plain.recurrent_kernel.shape[1] // units
     bounded = plain.activation in BOUNDED
     inputs = Grid(precision, fixed=ranges.inputs, doubt=ranges.doubt)
     states = Grid(precision, bounded, 0.0 if bounded else ranges.states, ranges.doubt)
     factors = [_expanded(f, gates, units) for f in dropout]
     kernel = kind(plain.kernel, inputs, factors[0])
+    if isinstance(cell, ProjectedLSTMCell):  # what is projected stays within bounds, h need not
+        projection = kind(plain.projection_kernel, Grid(precision, bounded))
+        states = Grid(precision, fixed=ranges.states, doubt=ranges.doubt)
+        plain = dataclasses.replace(plain, projection_kernel=projection)
     return dataclasses.replace(
         plain, kernel=kernel, recurrent_kernel=kind(plain.recurrent_kernel, states, factors[1])
     )

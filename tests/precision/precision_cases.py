@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ from contract.contract_oracle import flatten
 from numpy.typing import NDArray
 from precision import oracle
 
-from rnnpack import GRU, LSTM, RNN, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell
+from rnnpack import (
+    GRU,
+    LSTM,
+    RNN,
+    GRUCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SimpleRNN,
+    SimpleRNNCell,
+)
 
 PRECISIONS = ("bfloat16", "int8")
 STACK = [(LSTMCell, 6), (GRUCell, 19), (SimpleRNNCell, 5)]
@@ -32,11 +43,22 @@ def _stack(dtype: Any = None, **flags: Any) -> Any:
     return RNN([cell(n, dtype=dtype) for cell, n in STACK], dtype=dtype, **flags)
 
 
+_OF_CELLS = ("activation", "recurrent_activation", "use_bias", "dtype")
+
+
+def _recurrent(cell: Callable[..., Any], **kwargs: Any) -> Any:
+    """A layer of a cell that has no layer class of its own."""
+    own = {name: value for name, value in kwargs.items() if name in _OF_CELLS}
+    return RNN(cell(**own), **{n: v for n, v in kwargs.items() if n not in own or n == "dtype"})
+
+
 MAKE: dict[str, Callable[..., Any]] = {
     "simple": lambda units=7, **k: SimpleRNN(units, **k),
     "lstm": lambda units=7, **k: LSTM(units, **k),
     "gru": lambda units=7, **k: GRU(units, **k),
     "gru reset before": lambda units=7, **k: GRU(units, reset_after=False, **k),
+    "peephole lstm": lambda units=7, **k: _recurrent(partial(PeepholeLSTMCell, units), **k),
+    "projected lstm": lambda units=7, **k: _recurrent(partial(ProjectedLSTMCell, units, 5), **k),
     "stack": _stack,
 }
 CELLS = [name for name in MAKE if name != "stack"]

@@ -107,6 +107,9 @@ def test_a_sample_of_zeros_fixes_nothing(name: str) -> None:
         layer = settle(RNN([SimpleRNNCell(4, use_bias=False), GRUCell(3, use_bias=False)]), 5)
         layer.set_precision("int8")
         want = bits(layer(x))
+    if name == "projected lstm":
+        layer = made(name, "int8", use_bias=False)
+        want = bits(layer(x))
     layer.set_precision("int8", calibration=np.zeros((2, 3, 5)))
     assert bits(layer(x)) == want
 

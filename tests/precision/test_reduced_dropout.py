@@ -13,16 +13,18 @@ from precision import oracle
 from precision.precision_cases import MAKE, PRECISIONS, assert_near, first_states, settle
 
 import rnnpack
-from rnnpack import RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack import RNN, Bidirectional, GRUCell, LSTMCell, PeepholeLSTMCell, ProjectedLSTMCell, SimpleRNNCell
 
 B, T, F, U, SEED = 3, 3, 6, 5, 11
-GATES = {LSTMCell: 4, GRUCell: 3, SimpleRNNCell: 1}
+GATES = {LSTMCell: 4, PeepholeLSTMCell: 4, ProjectedLSTMCell: 4, GRUCell: 3, SimpleRNNCell: 1}
 OWN = {cell: type("Own" + cell.__name__, (cell,), {}) for cell in GATES}
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "lstm": (LSTMCell, {}),
     "gru": (GRUCell, {}),
     "gru reset before": (GRUCell, {"reset_after": False}),
     "simple": (SimpleRNNCell, {}),
+    "peephole lstm": (PeepholeLSTMCell, {}),
+    "projected lstm": (ProjectedLSTMCell, {"projection_units": 3}),
 }
 Way = tuple[str, str]
 
@@ -57,7 +59,7 @@ def dropped(layer: Any, precision: str, sample: int) -> Any:
         found = []
         for mask_of, size in (
             (cell.get_dropout_mask_for_cell, len(weights[0])),
-            (cell.get_recurrent_dropout_mask_for_cell, U),
+            (cell.get_recurrent_dropout_mask_for_cell, len(weights[1])),
         ):
             masks = mask_of(np.ones((B, size), "f"), True, count)
             masks = masks if isinstance(masks, list | tuple) or masks is None else [masks]

@@ -168,11 +168,15 @@ def test_sums_of_integers_are_exact(int8_isa: str, size: int) -> None:
     np.testing.assert_allclose(got, np.full((1, 3), -3 * 127.0**2), rtol=8 * EPS, atol=0)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# Whose units go to one output each, without another product that rounds what no grid holds.
+UNMIXED = [name for name in CELLS if name != "projected lstm"]
+
+
+@pytest.mark.parametrize("name", UNMIXED)
 def test_a_number_that_is_none_stays_in_its_row_and_its_unit(way: Way, name: str) -> None:
     layer = made(name, way[0], units=19)
     x, h = normal(4, 1, 5), normal(4, 19, seed=3)
-    states = [h] if name != "lstm" else [h, normal(4, 19, seed=4)]
+    states = [h] if "lstm" not in name else [h, normal(4, 19, seed=4)]
     plain, weights = np.asarray(layer(x, initial_state=states)), layer.get_weights()
     for bad in (np.nan, np.inf, -np.inf) if way[0] == "int8" else (np.nan,):
         for victim in (x, h):
@@ -197,7 +201,7 @@ def test_a_number_that_is_none_stays_in_its_row_and_its_unit(way: Way, name: str
                 assert bits(np.delete(got, 17, 1)) == bits(np.delete(plain, 17, 1))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", UNMIXED)
 def test_one_step_on_the_grid_is_as_exact_as_float32(way: Way, name: str) -> None:
     """Numbers that all precisions hold: eight bits, the largest of them 127 in each row and column."""
     generator = np.random.default_rng(2)

@@ -14,7 +14,7 @@ from precision import oracle
 from precision.precision_cases import all_bits, arrays, assert_within, first_states, settle
 from property.test_sequence_properties import laid_out, masks
 
-from rnnpack import RNN, GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack import RNN, GRUCell, LSTMCell, PeepholeLSTMCell, ProjectedLSTMCell, SimpleRNNCell
 
 Way = tuple[str, str]
 # `way` is the same for every example of a test.
@@ -28,6 +28,8 @@ KINDS = {
     "lstm": (LSTMCell, {}),
     "gru": (GRUCell, {}),
     "gru reset before": (GRUCell, {"reset_after": False}),
+    "peephole lstm": (PeepholeLSTMCell, {}),
+    "projected lstm": (ProjectedLSTMCell, {"projection_units": 19}),
 }
 LAYOUTS = ("plain", "reversed", "fortran", "gaps", "misaligned", "swapped", "repeated")
 

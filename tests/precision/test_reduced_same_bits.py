@@ -50,6 +50,7 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "gru": lambda n: GRUCell(n, recurrent_initializer="glorot_uniform"),
     "gru reset before": lambda n: GRUCell(n, reset_after=False, recurrent_initializer="glorot_uniform"),
     "simple": lambda n: rnnpack.SimpleRNNCell(n, recurrent_initializer="glorot_uniform"),
+    "projected lstm": lambda n: rnnpack.ProjectedLSTMCell(n, n // 2, recurrent_initializer="glorot_uniform"),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
 

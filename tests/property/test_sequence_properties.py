@@ -15,7 +15,7 @@ import tolerance
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnnpack import RNN, GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack import RNN, GRUCell, LSTMCell, PeepholeLSTMCell, ProjectedLSTMCell, SimpleRNNCell
 
 # `isa` and `monkeypatch` are the same for every example of a test.
 CHECKED = settings(
@@ -24,9 +24,16 @@ CHECKED = settings(
     deadline=None,
 )
 
-KINDS = {"simple_rnn": SimpleRNNCell, "lstm": LSTMCell, "gru": GRUCell, "gru_reset_before": GRUCell}
+KINDS = {
+    "simple_rnn": SimpleRNNCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "gru_reset_before": GRUCell,
+    "peephole_lstm": PeepholeLSTMCell,
+    "projected_lstm": ProjectedLSTMCell,
+}
 OWN = {cell: type("Own" + cell.__name__, (cell,), {}) for cell in set(KINDS.values())}
-STATES = {"simple_rnn": 1, "lstm": 2, "gru": 1, "gru_reset_before": 1}
+STATES = {kind: 2 if "lstm" in kind else 1 for kind in KINDS}
 BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
 GATES = ("sigmoid", "hard_sigmoid")
 # A wrong column, gate, row or step moves some value by more than this; a bound above it would prove nothing.
@@ -42,6 +49,13 @@ class CellSpec:
     use_bias: bool
     activation: str
     recurrent_activation: str
+    projection_units: int = 3  # of projected_lstm only
+
+    @property
+    def state_sizes(self):
+        """Width of each state."""
+        h = self.projection_units if self.kind == "projected_lstm" else self.units
+        return [h, self.units][: STATES[self.kind]]
 
     def make(self, dtype, own):
         """The cell, or a trivial subclass of it, which runs on the Python loop."""
@@ -51,6 +65,8 @@ class CellSpec:
             kwargs["recurrent_activation"] = self.recurrent_activation
         if self.kind.startswith("gru"):
             kwargs["reset_after"] = self.kind == "gru"
+        if self.kind == "projected_lstm":
+            kwargs["projection_units"] = self.projection_units
         return cell(self.units, **kwargs)
 
 
@@ -99,7 +115,7 @@ class Case:
             mask = mask.T
         states = None
         if self.with_states:
-            sizes = [c.units for c in self.cells for _ in range(STATES[c.kind])]
+            sizes = [size for c in self.cells for size in c.state_sizes]
             draws = [generator.standard_normal((self.batch, n)).astype(self.dtype) for n in sizes]
             states = [laid_out(d, self.layout) for d in draws]
         return x, mask, states
@@ -131,11 +147,12 @@ class Case:
         x, mask, states = self.inputs()
         weights, cells = layer.get_weights(), []
         for spec in self.cells:
-            count = 3 if spec.use_bias else 2
+            own = {"peephole_lstm": 3, "projected_lstm": 1}.get(spec.kind, 0)
+            count = (3 if spec.use_bias else 2) + own
             taken, weights = [w.astype("float64") for w in weights[:count]], weights[count:]
             bias = taken[2] if spec.use_bias else None
             names = (spec.activation, spec.recurrent_activation)
-            cells.append(reference.CELLS[spec.kind](taken[0], taken[1], bias, *names))
+            cells.append(reference.CELLS[spec.kind](taken[0], taken[1], bias, *names, *taken[count - own :]))
         names = ("return_sequences", "go_backwards", "time_major", "zero_output_for_mask")
         want = tolerance.run(
             reference.Layer(tuple(cells), **{name: getattr(self, name) for name in names}),
@@ -190,6 +207,7 @@ def cell_specs(activations):
         use_bias=st.booleans(),
         activation=activations,
         recurrent_activation=st.sampled_from(GATES),
+        projection_units=st.integers(1, 70),
     )
 
 
@@ -382,7 +400,7 @@ def test_the_instruction_set_is_really_forced(isa):
 def test_every_remainder_of_every_vector_width(isa, units):
     for kind, dtype in [(k, d) for k in KINDS for d in ("float32", "float64")]:
         case = Case(
-            cells=(CellSpec(kind, units, True, "tanh", "sigmoid"),),
+            cells=(CellSpec(kind, units, True, "tanh", "sigmoid", 1 + (3 * units) % 70),),
             dtype=dtype,
             batch=1 + units % 7,
             steps=2,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnnpack
-from rnnpack import RNN, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell
+from rnnpack import RNN, Bidirectional, GRUCell, LSTMCell, PeepholeLSTMCell, ProjectedLSTMCell, SimpleRNNCell
 
 HERE = Path(__file__).parent
 
@@ -27,6 +27,8 @@ CELLS: dict[str, Callable[..., Any]] = {
     "gru": lambda units, **more: GRUCell(units, reset_after=True, **more),
     "gru_reset_before": lambda units, **more: GRUCell(units, reset_after=False, **more),
     "simple_rnn": SimpleRNNCell,
+    "peephole_lstm": PeepholeLSTMCell,
+    "projected_lstm": lambda units, **more: ProjectedLSTMCell(units, 2 * units // 3, **more),
 }
 
 

@@ -22,9 +22,10 @@ from rnnpack import RNN, Bidirectional
 
 # Units of cells with similar work: so few that a thread takes some of the rows, some of the layers or one of
 # the directions; or so many that all members share each step.
-FEW = {"lstm": 40, "gru": 46, "gru_reset_before": 46, "simple_rnn": 80}
-SOME = {"lstm": 75, "gru": 87, "gru_reset_before": 87, "simple_rnn": 150}
-MANY = {"lstm": 250, "gru": 290, "gru_reset_before": 290, "simple_rnn": 500}
+LSTMS = ("peephole_lstm", "projected_lstm")
+FEW = {"lstm": 40, "gru": 46, "gru_reset_before": 46, "simple_rnn": 80, **dict.fromkeys(LSTMS, 40)}
+SOME = {"lstm": 75, "gru": 87, "gru_reset_before": 87, "simple_rnn": 150, **dict.fromkeys(LSTMS, 75)}
+MANY = {"lstm": 250, "gru": 290, "gru_reset_before": 290, "simple_rnn": 500, **dict.fromkeys(LSTMS, 250)}
 
 kinds = pytest.mark.parametrize("kind", CELLS)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -6,6 +6,8 @@ from rnnpack.cells.base import AbstractRNNCell
 from rnnpack.cells.dropout import DropoutRNNCellMixin
 from rnnpack.cells.gru import GRUCell
 from rnnpack.cells.lstm import LSTMCell
+from rnnpack.cells.peephole_lstm import PeepholeLSTMCell
+from rnnpack.cells.projected_lstm import ProjectedLSTMCell
 from rnnpack.cells.simple_rnn import SimpleRNNCell
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.cells.wrappers import DeviceWrapper, DropoutWrapper, ResidualWrapper
@@ -17,6 +19,8 @@ __all__ = [
     "DropoutWrapper",
     "GRUCell",
     "LSTMCell",
+    "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "ResidualWrapper",
     "SimpleRNNCell",
     "StackedRNNCells",

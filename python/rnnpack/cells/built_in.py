@@ -1,4 +1,4 @@
-"""What SimpleRNNCell, GRUCell and LSTMCell share: arguments, weights, projections, config."""
+"""What the built-in cells share: arguments, weights, projections, config."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _Masks = list[_Array] | None
 class BuiltInCell(DropoutRNNCellMixin, Layer):
     """A cell whose weights have one block of `units` columns for each gate.
 
-    The weights are `kernel` (features, gates * units), `recurrent_kernel` (units, gates * units) and `bias`,
-    which is None with `use_bias=False`.
+    The weights are `kernel` (features, gates * units), `recurrent_kernel` (output_size, gates * units) and
+    `bias`, which is None with `use_bias=False`. The output is the first state.
 
     Args:
-        units: size of the state and of the output.
+        units: of each gate; size of the state and of the output unless the cell says otherwise.
         activation: name, dict, callable or None (linear).
         use_bias: whether there is a bias.
         kernel_initializer: of `kernel`.
@@ -70,7 +70,7 @@ class BuiltInCell(DropoutRNNCellMixin, Layer):
         super().__init__(**kwargs)
         if self._policy.compute_dtype.kind != "f":
             raise ValueError(f"{type(self).__name__} needs a float dtype; got {self._policy.name}.")
-        self.units = _positive_int(units)
+        self.units = positive_int("units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -106,7 +106,7 @@ class BuiltInCell(DropoutRNNCellMixin, Layer):
         )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
-            shape=(self.units, width),
+            shape=(self.output_size, width),
             initializer=self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
@@ -157,16 +157,16 @@ class BuiltInCell(DropoutRNNCellMixin, Layer):
 
     # ---- the parts of a step -------------------------------------------------------------------------------
 
-    def _state(self, value: Any, inputs: _Array) -> _Array:
-        """Return a state (batch, units) in the compute dtype; check it and the inputs (batch, features)."""
+    def _state(self, value: Any, inputs: _Array, size: int) -> _Array:
+        """Return a state (batch, size) in the compute dtype; check it and the inputs (batch, features)."""
         state = np.asarray(value, self._policy.compute_dtype)
         if inputs.ndim != 2 or inputs.shape[1] != self.kernel.shape[0]:
             raise ValueError(
                 f"{self.name} expects inputs of shape (batch, {self.kernel.shape[0]}); got {inputs.shape}."
             )
-        if state.shape != (inputs.shape[0], self.units):
+        if state.shape != (inputs.shape[0], size):
             raise ValueError(
-                f"{self.name} expects states of shape {(inputs.shape[0], self.units)}; got {state.shape}."
+                f"{self.name} expects states of shape {(inputs.shape[0], size)}; got {state.shape}."
             )
         return state
 
@@ -235,13 +235,15 @@ def product(values: _Array, matrix: Any, masks: _Masks) -> _Array:
     )
 
 
-def _positive_int(units: Any) -> int:
+def positive_int(argument: str, given: Any) -> int:
+    """Return the value of an argument; ValueError unless it is a positive integer."""
     try:
-        value = operator.index(units)
+        value = operator.index(given)
     except TypeError:
         value = 0
     if value <= 0:
         raise ValueError(
-            f"Received an invalid value for argument `units`, expected a positive integer, got {units!r}."
+            f"Received an invalid value for argument `{argument}`, expected a positive integer, "
+            f"got {given!r}."
         )
     return value

@@ -84,7 +84,7 @@ class GRUCell(GatedCell):
             ValueError: a shape does not fit.
         """
         nested = isinstance(states, (list, tuple))
-        h = self._state(states[0] if nested else states, inputs)
+        h = self._state(states[0] if nested else states, inputs, self.units)
         x = product(inputs, self.kernel, self._input_masks(inputs, training))
         step = self._reset_after_step if self.reset_after else self._reset_before_step
         z, candidate = step(x, h, training)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from rnnpack.cells.built_in import GatedCell, product
 from rnnpack.initializers import Initializer
 
+_Array = NDArray[Any]
+
 
 class LSTMCell(GatedCell):
     """An LSTM step, with column blocks input gate i, forget gate f, candidate, output gate o.
@@ -72,7 +74,7 @@ class LSTMCell(GatedCell):
 
         Args:
             inputs: (batch, features).
-            states: h and c, each (batch, units).
+            states: h (batch, output_size) and c (batch, units).
             training: whether to apply dropout.
 
         Returns:
@@ -83,16 +85,21 @@ class LSTMCell(GatedCell):
         """
         if len(states) != 2:
             raise ValueError(f"{self.name} expects the states [h, c]; got {len(states)} states.")
-        h, c = self._state(states[0], inputs), self._state(states[1], inputs)
+        h = self._state(states[0], inputs, self.output_size)
+        c = self._state(states[1], inputs, self.units)
         z = product(inputs, self.kernel, self._input_masks(inputs, training))
         z += product(h, self.recurrent_kernel, self._state_masks(h, training))
         if self.bias is not None:
             z += self.bias
+        h, c = self._new_states(z, c)
+        return h, [h, c]
+
+    def _new_states(self, z: _Array, c: _Array) -> tuple[_Array, _Array]:
+        """Return the new h and c from the gates' sums (batch, 4 * units) and the old c (batch, units)."""
         u = self.units
         i, f = self.recurrent_activation(z[:, :u]), self.recurrent_activation(z[:, u : 2 * u])
         c = f * c + i * self.activation(z[:, 2 * u : 3 * u])
-        h = self.recurrent_activation(z[:, 3 * u :]) * self.activation(c)
-        return h, [h, c]
+        return self.recurrent_activation(z[:, 3 * u :]) * self.activation(c), c
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments as plain values."""
@@ -105,7 +112,7 @@ class _UnitForgetBias(Initializer):
     def __init__(self, others: Any) -> None:
         self._others = others
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None, **kwargs: Any) -> NDArray[Any]:
+    def __call__(self, shape: Sequence[int], dtype: Any = None, **kwargs: Any) -> _Array:
         """Return the bias, 4 blocks long."""
         units = shape[0] // 4
         blocks = [

@@ -25,7 +25,7 @@ class SimpleRNNCell(BuiltInCell):
             ValueError: a shape does not fit.
         """
         nested = isinstance(states, (list, tuple))
-        h = self._state(states[0] if nested else states, inputs)
+        h = self._state(states[0] if nested else states, inputs, self.units)
         z = product(inputs, self.kernel, self._input_masks(inputs, training))
         if self.bias is not None:
             z += self.bias

@@ -12,6 +12,8 @@ from rnnpack import _core
 from rnnpack.activations import NATIVE_NAMES
 from rnnpack.cells.gru import GRUCell
 from rnnpack.cells.lstm import LSTMCell
+from rnnpack.cells.peephole_lstm import PeepholeLSTMCell
+from rnnpack.cells.projected_lstm import ProjectedLSTMCell
 from rnnpack.cells.simple_rnn import SimpleRNNCell
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine.precision import FULL, Precision
@@ -21,7 +23,8 @@ from rnnpack.variable import Variable
 
 # What an instance may carry in place of its class's methods.
 _METHODS = frozenset({"call", "get_initial_state"})
-_BUILT_IN: tuple[type[Layer], ...] = (SimpleRNNCell, LSTMCell, GRUCell)
+# Subclasses before what they derive from.
+_BUILT_IN: tuple[type[Layer], ...] = (PeepholeLSTMCell, ProjectedLSTMCell, LSTMCell, GRUCell, SimpleRNNCell)
 
 
 def members_of(cell: Any) -> list[Any]:
@@ -96,11 +99,11 @@ def _check_precision(cell: Any, dtype: np.dtype[Any], precision: Precision) -> N
 
 
 def grouped(cell: Any, states: list[Any]) -> list[Any]:
-    """The flat states of a native call as the layer returns them: those of a stacked LSTMCell are a list."""
+    """The flat states of a native call as the layer returns them: those of a stacked LSTM are a list."""
     if type(cell) is not StackedRNNCells:
         return states
     flat = iter(states)
-    return [[next(flat), next(flat)] if type(member) is LSTMCell else next(flat) for member in cell.cells]
+    return [[next(flat), next(flat)] if isinstance(member, LSTMCell) else next(flat) for member in cell.cells]
 
 
 def drops(cell: Any) -> bool:
@@ -159,7 +162,7 @@ def _member_reason(cell: Any, dtype: np.dtype[Any]) -> str | None:
         function = getattr(cell, role, None)
         if function is not None and _native_name(function) is None:
             return f"{role} {getattr(function, '__name__', function)!r} has no native kernel"
-    weights = (cell.kernel, cell.recurrent_kernel, cell.bias) if cell.built else ()
+    weights = (cell.kernel, cell.recurrent_kernel, cell.bias, *_own_weights(cell)) if cell.built else ()
     if not all(weight is None or isinstance(weight, Variable) for weight in weights):
         return f"a weight of cell {name} was replaced by something that is not a Variable"
     return None
@@ -175,9 +178,24 @@ def _native_name(activation: Any) -> str | None:
     return NATIVE_NAMES.get(activation) if isinstance(activation, FunctionType) else None
 
 
+def _own_weights(cell: Any) -> tuple[Any, ...]:
+    """The weights of a built cell that no cell of another kind has."""
+    if type(cell) is PeepholeLSTMCell:
+        return (
+            cell.input_gate_peephole_weights,
+            cell.forget_gate_peephole_weights,
+            cell.output_gate_peephole_weights,
+        )
+    return (cell.projection_kernel,) if type(cell) is ProjectedLSTMCell else ()
+
+
 def _kind(cell: Any) -> str:
     if type(cell) is LSTMCell:
         return "lstm"
+    if type(cell) is PeepholeLSTMCell:
+        return "peephole_lstm"
+    if type(cell) is ProjectedLSTMCell:
+        return "projected_lstm"
     if type(cell) is GRUCell:
         return "gru" if cell.reset_after else "gru_reset_before"
     return "simple_rnn"
@@ -204,6 +222,7 @@ def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         _is_altered(cell),
         isa,
         dtype,
+        *((id(weight), getattr(weight, "version", None)) for weight in _own_weights(cell)),
     )
 
 
@@ -214,6 +233,8 @@ def _pack(
     # The stamp is taken before the arrays: a concurrent assign can only make it too old, never too new.
     stamp = _stamp(cell, isa, dtype)
     kernel, recurrent, bias = cell.kernel, cell.recurrent_kernel, cell.bias
+    own = _own_weights(cell)
+    operands = [weight.operand for weight in own]
     packed = _core.PackedCell(
         _kind(cell),
         kernel.operand,
@@ -225,9 +246,11 @@ def _pack(
         isa,
         precision,
         *ranges,
+        peepholes=np.stack(operands) if type(cell) is PeepholeLSTMCell else None,
+        projection_kernel=operands[0] if type(cell) is ProjectedLSTMCell else None,
     )
     # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as another
     # thread may be reading the old one.
-    made = (stamp, packed, (kernel, recurrent, bias))
+    made = (stamp, packed, (kernel, recurrent, bias, *own))
     cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), (precision, ranges): made}
     return made

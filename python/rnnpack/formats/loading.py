@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnpack.formats.errors import FormatError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Asked in this order. Each is a module of this folder with `detect(path, head)`, `load(path,
 # custom_objects)`, `save(model, path)` and `SUFFIXES`, the endings that `save` goes by; imported when asked.
@@ -37,7 +35,7 @@ def load(path: str | os.PathLike[str], format: str | None = None, custom_objects
         OSError: the file cannot be read.
     """
     chosen = detect(path) if format is None else _checked(format)
-    return _module(chosen).load(_path(path), custom_objects)
+    return _module(chosen).load(Path(path), custom_objects)
 
 
 def save(model: Any, path: str | os.PathLike[str], format: str | None = None) -> None:
@@ -51,7 +49,7 @@ def save(model: Any, path: str | os.PathLike[str], format: str | None = None) ->
     Raises:
         FormatError: the ending is of no format, or the format cannot hold this model; nothing is written.
     """
-    _module(_by_suffix(_path(path)) if format is None else _checked(format)).save(model, _path(path))
+    _module(_by_suffix(Path(path)) if format is None else _checked(format)).save(model, Path(path))
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -71,7 +69,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         raise FormatError(
             f"{os.fspath(path)}: weights can be read from rnnpack and Keras files, not {chosen}"
         )
-    _module(chosen).load_weights(model, _path(path))
+    _module(chosen).load_weights(model, Path(path))
 
 
 def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -81,7 +79,7 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
         FormatError: it is not built; nothing is written.
         OSError: the file cannot be written.
     """
-    _module("native").save_weights(model, _path(path))
+    _module("native").save_weights(model, Path(path))
 
 
 def detect(path: str | os.PathLike[str]) -> str:
@@ -94,11 +92,11 @@ def detect(path: str | os.PathLike[str]) -> str:
     with open(path, "rb") as file:
         head = file.read(HEAD)
     for name in FORMATS:
-        if _module(name).detect(_path(path), head):
+        if _module(name).detect(Path(path), head):
             return name
     raise FormatError(
-        f"{os.fspath(path)}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, PyTorch .pt or "
-        f".safetensors, or ONNX, got {head[:8]!r}..."
+        f"{os.fspath(path)}: not a model file: expected rnnpack .safetensors, Keras .keras or .h5, "
+        f"PyTorch .pt or .safetensors, or ONNX, got {head[:8]!r}..."
     )
 
 
@@ -114,12 +112,6 @@ def _by_suffix(path: Path) -> str:
             return name
     endings = ", ".join(suffix for name in FORMATS for suffix in _module(name).SUFFIXES)
     raise FormatError(f"{path}: the ending is of no format: expected one of {endings}")
-
-
-def _path(path: str | os.PathLike[str]) -> Path:
-    from pathlib import Path  # takes as long to import as half of rnnpack
-
-    return Path(path)
 
 
 def _module(name: str) -> ModuleType:

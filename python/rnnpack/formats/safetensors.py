@@ -163,7 +163,10 @@ def write_safetensors(
             "shape": list(array.shape),
             "data_offsets": [begin, end],
         }
-    header = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        header = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"{name}: names and metadata must be Unicode") from None
     header += b" " * (-len(header) % _ALIGNMENT)
     if len(header) > MOST_JSON:
         raise FormatError(

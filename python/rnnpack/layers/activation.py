@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnpack import activations
 from rnnpack.dtypes import floatx
+from rnnpack.layers.checks import number, size
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.same_shape import SameShape
 from rnnpack.layers.weight_options import as_floats, known_size
@@ -33,12 +34,8 @@ class Activation(SameShape):
         return self.activation(inputs)
 
 
-def _number(name: str, value: Any, least: float = -np.inf) -> float:
-    """The argument, rounded to `floatx` as in Keras; ValueError unless it is a number of at least `least`."""
-    scalar = isinstance(value, (int, float, np.number)) or (isinstance(value, np.ndarray) and not value.ndim)
-    if not scalar or not value >= least:
-        wanted = "a number" if least == -np.inf else f"a number of at least {least:g}"
-        raise ValueError(f"`{name}` must be {wanted}, got {value!r}")
+def _rounded(value: float) -> float:
+    """The number as `floatx` holds it, as in Keras."""
     return float(np.dtype(floatx()).type(value))
 
 
@@ -64,9 +61,9 @@ class ReLU(SameShape):
     ) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.max_value = None if max_value is None else _number("max_value", max_value, 0)
-        self.negative_slope = _number("negative_slope", negative_slope, 0)
-        self.threshold = _number("threshold", threshold, 0)
+        self.max_value = None if max_value is None else _rounded(number("max_value", max_value, 0))
+        self.negative_slope = _rounded(number("negative_slope", negative_slope, 0))
+        self.threshold = _rounded(number("threshold", threshold, 0))
 
     def call(self, inputs: Any) -> Any:
         """The rectified inputs."""
@@ -92,7 +89,7 @@ class LeakyReLU(SameShape):
     def __init__(self, alpha: float = 0.3, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.alpha = _number("alpha", alpha)
+        self.alpha = _rounded(number("alpha", alpha))
 
     def call(self, inputs: Any) -> Any:
         """The rectified inputs."""
@@ -117,7 +114,7 @@ class ELU(SameShape):
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.alpha = _number("alpha", alpha)
+        self.alpha = _rounded(number("alpha", alpha))
 
     def call(self, inputs: Any) -> Any:
         """The function's result."""
@@ -142,7 +139,7 @@ class ThresholdedReLU(SameShape):
     def __init__(self, theta: float = 1.0, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.theta = _number("theta", theta, 0)
+        self.theta = _rounded(number("theta", theta, 0))
 
     def call(self, inputs: Any) -> Any:
         """The inputs with small ones set to zero."""
@@ -185,8 +182,10 @@ class PReLU(SameShape):
             alpha_regularizer=alpha_regularizer,
             alpha_constraint=alpha_constraint,
         )
-        single = shared_axes is not None and not isinstance(shared_axes, (list, tuple))
-        self.shared_axes: Any = [shared_axes] if single else shared_axes and list(shared_axes)
+        if shared_axes is not None:
+            axes = shared_axes if isinstance(shared_axes, (list, tuple)) else [shared_axes]
+            shared_axes = [size("shared_axes", axis) for axis in axes]
+        self.shared_axes = shared_axes
 
     def build(self, input_shape: Any) -> None:
         """Creates `alpha`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 from rnnpack import activations, random, symbolic
 from rnnpack.layers.activation import very_small
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import number, one_of
 from rnnpack.layers.dropout import dropped
 from rnnpack.layers.input_spec import is_one_shape
-from rnnpack.layers.sizes import one_of
 from rnnpack.layers.weight_options import as_floats, known_size, needs_floats, product
 from rnnpack.variable import Variable
 
@@ -45,9 +46,7 @@ class BaseDenseAttention(Layer):
         self.causal = bool(kwargs.pop("causal", False))
         super().__init__(**kwargs)
         needs_floats(self)
-        if not isinstance(dropout, (int, float, np.number)) or not 0 <= dropout <= 1:
-            raise ValueError(f"`dropout` must be a number in [0, 1], got {dropout!r}")
-        self.dropout = dropout
+        self.dropout = number("dropout", dropout, 0, 1)
         self.supports_masking = True
 
     def call(
@@ -80,9 +79,10 @@ class BaseDenseAttention(Layer):
             result = np.where(query_mask[..., np.newaxis], result, result.dtype.type(0))
         return (result, weights) if return_attention_scores else result
 
+    @abstractmethod
     def _scores(self, query: NDArray[Any], key: NDArray[Any]) -> NDArray[Any]:
         """How well keys go with queries: (batch, queries, values)."""
-        raise AssertionError("every subclass has its own")
+        ...
 
     def _checked(self, inputs: Any) -> Any:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -54,39 +51,6 @@ class call_scope:
         """Restores the enclosing call's mode, whatever happened inside."""
         _state.training = self._saved
         _state.depth -= 1
-
-
-_numbers_to_come: ContextVar[list[int] | None] = ContextVar("rnnpack_numbers_to_come", default=None)
-
-
-@contextmanager
-def weights_to_come(most: int) -> Iterator[None]:
-    """Marks the body as making layers whose weights are replaced at once: they start as zeros.
-
-    Args:
-        most: numbers that all weights made in the body may have; what a file holds, so that its configuration
-            cannot ask for more.
-    """
-    token = _numbers_to_come.set([most])
-    try:
-        yield
-    finally:
-        _numbers_to_come.reset(token)
-
-
-def is_to_come(count: int) -> bool:
-    """Whether a new weight of `count` numbers is going to be replaced.
-
-    Raises:
-        ValueError: there are not so many numbers to come.
-    """
-    left = _numbers_to_come.get()
-    if left is None:
-        return False
-    left[0] -= count
-    if left[0] < 0:
-        raise ValueError(f"a weight of {count} numbers is more than the weights that are given")
-    return True
 
 
 _names: Counter[str] = Counter()

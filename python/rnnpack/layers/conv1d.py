@@ -6,9 +6,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rnnpack.layers.checks import size
 from rnnpack.layers.convolution import Convolution, depthwise, grouped
 from rnnpack.layers.input_spec import InputSpec
-from rnnpack.layers.sizes import size
 from rnnpack.layers.weight_options import product
 
 
@@ -155,9 +155,7 @@ class DepthwiseConv1D(Convolution):
         **kwargs: Any,
     ) -> None:
         """See the class."""
-        # In Keras 2 a part of the configs, and 1 for this layer.
-        if kwargs.pop("groups", 1) != 1:
-            raise ValueError("`groups` of DepthwiseConv1D must be 1: every channel is a group")
+        _take_groups(self, kwargs)
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **kwargs
         )
@@ -249,9 +247,12 @@ class SeparableConv1D(Convolution):
         **kwargs: Any,
     ) -> None:
         """See the class."""
+        _take_groups(self, kwargs)
+        unused = {name: kwargs.pop(name, default) for name, default in _UNUSED.items()}
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, **kwargs
         )
+        self._set_options(**unused)
         self.filters = size("filters", filters)
         self.depth_multiplier = size("depth_multiplier", depth_multiplier)
         self._set_options(
@@ -285,4 +286,18 @@ class SeparableConv1D(Convolution):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as plain values."""
-        return {**super().get_config(), "filters": self.filters, "depth_multiplier": self.depth_multiplier}
+        own = {"filters": self.filters, "groups": 1, "depth_multiplier": self.depth_multiplier}
+        return {**super().get_config(), **own}
+
+
+# Arguments of a kernel that SeparableConv1D has not, but whose configs of Keras 2 have.
+_UNUSED = {"kernel_initializer": "glorot_uniform", "kernel_regularizer": None, "kernel_constraint": None}
+
+
+def _take_groups(layer: Convolution, kwargs: dict[str, Any]) -> None:
+    """Takes out an argument that only configs of Keras 2 have, and that has one value there."""
+    groups = kwargs.pop("groups", 1)
+    if groups != 1:
+        raise ValueError(
+            f"`groups` of {type(layer).__name__} must be 1, as every channel is a group, got {groups!r}"
+        )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from rnnpack.layers.building import build_cell
+from rnnpack.layers.checks import one_of, sizes
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.reshaping import DATA_FORMATS
-from rnnpack.layers.sizes import one_of, sizes
 from rnnpack.layers.weight_options import OptionsLayer, as_floats, known_size, needs_floats, product
 from rnnpack.layers.windows import padded, windows, windows_count
 from rnnpack.variable import Variable
@@ -70,17 +74,19 @@ class Convolution(OptionsLayer):
     def _channels(self, input_shape: Any) -> int:
         """Number of input channels, which later inputs must have as well; checks the number of timesteps."""
         channels = known_size(self, input_shape, self._channel_axis)
-        self.compute_output_shape(input_shape)
+        build_cell(self.activation, self.compute_output_shape(input_shape))
         self.input_spec = InputSpec(min_ndim=3, axes={self._channel_axis: channels})
         return channels
 
+    @abstractmethod
     def _outputs(self, channels: int) -> int:
         """Number of output channels."""
-        raise AssertionError("every subclass has its own")
+        ...
 
+    @abstractmethod
     def _convolved(self, taps: NDArray[Any]) -> NDArray[Any]:
         """Outputs (positions, output channels) from what is under the kernel (positions, taps, channels)."""
-        raise AssertionError("every subclass has its own")
+        ...
 
     def call(self, inputs: Any) -> Any:
         """The convolution, bias and activation."""
@@ -170,5 +176,6 @@ def depthwise(taps: NDArray[Any], kernel: NDArray[Any]) -> NDArray[Any]:
     Returns:
         (positions, channels * multiplier), the outputs of a channel next to each other.
     """
-    count, channels, multiplier = kernel.shape
-    return grouped(taps, kernel.reshape(count, 1, channels * multiplier), channels)
+    wide = np.promote_types(taps.dtype, np.float32)
+    sums = np.einsum("nkc,kcm->ncm", taps.astype(wide, copy=False), kernel.astype(wide, copy=False))
+    return np.asarray(sums.reshape(len(taps), math.prod(kernel.shape[1:])), taps.dtype)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rnnpack.layers.building import build_cell
+from rnnpack.layers.checks import size
 from rnnpack.layers.input_spec import InputSpec
-from rnnpack.layers.sizes import size
 from rnnpack.layers.weight_options import OptionsLayer, as_floats, known_size, needs_floats, product
 from rnnpack.variable import Variable
 
@@ -76,6 +77,7 @@ class Dense(OptionsLayer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
         self.kernel = self._add("kernel", (features, self.units))
         self.bias = self._add("bias", (self.units,)) if self.use_bias else None
+        build_cell(self.activation, self.compute_output_shape(input_shape))
 
     def call(self, inputs: Any) -> Any:
         """One matrix product for all rows and timesteps."""

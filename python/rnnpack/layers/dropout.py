@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import random
+from rnnpack.layers.checks import number, size
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.same_shape import SameShape
 from rnnpack.layers.weight_options import as_floats
@@ -28,8 +29,8 @@ class RandomLayer(SameShape):
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.seed = seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        self.seed = None if seed is None else size("seed", seed, least=0)
+        self._generator = None if seed is None else np.random.default_rng(self.seed)
 
     def _random(self) -> np.random.Generator:
         return random.generator() if self._generator is None else self._generator
@@ -52,9 +53,7 @@ class _Rate(RandomLayer):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(seed, **kwargs)
-        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 1:
-            raise ValueError(f"`rate` must be a number in [0, 1], got {rate!r}")
-        self.rate = rate
+        self.rate = number("rate", rate, 0, 1)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as plain values."""
@@ -141,12 +140,15 @@ class GaussianNoise(RandomLayer):
         stddev: its standard deviation.
         seed: None, or an integer from which the layer's random numbers start.
         **kwargs: those of `Layer`.
+
+    Raises:
+        ValueError: `stddev` is negative or no number.
     """
 
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(seed, **kwargs)
-        self.stddev = stddev
+        self.stddev = number("stddev", stddev, 0)
 
     def _changed(self, inputs: NDArray[Any]) -> Any:
         return inputs + self._random().normal(0.0, self.stddev, inputs.shape).astype(inputs.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import symbolic
-from rnnpack.layers.sizes import size
+from rnnpack.layers.checks import size
 from rnnpack.layers.weight_options import OptionsLayer, needs_floats
 
 

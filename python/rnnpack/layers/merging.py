@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from rnnpack import symbolic
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import size
 from rnnpack.layers.input_spec import is_one_shape
 from rnnpack.layers.weight_options import as_floats, product
 
@@ -18,10 +20,7 @@ _Shape = tuple[Any, ...]
 
 
 class Merge(Layer):
-    """Joins a list of inputs element by element.
-
-    Sizes broadcast; inputs with fewer axes get axes of size 1 after the batch. The outputs' mask is True
-    where all masks of the inputs are.
+    """A layer without weights that is called on a list of inputs.
 
     Args:
         **kwargs: those of `Layer`.
@@ -39,22 +38,6 @@ class Merge(Layer):
         """Checks the shapes; there are no weights."""
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs: Any) -> Any:
-        """The joined inputs."""
-        self.compute_output_shape(self._shapes([value.shape for value in _listed(self, inputs)]))
-        rank = max(value.ndim for value in inputs)
-        return self._merged(
-            [
-                value.reshape(value.shape[0], *[1] * (rank - value.ndim), *value.shape[1:])
-                if value.ndim < rank
-                else value
-                for value in inputs
-            ]
-        )
-
-    def _merged(self, inputs: list[Any]) -> Any:
-        raise AssertionError("every subclass has its own")
-
     def _shapes(self, shapes: Any) -> list[_Shape]:
         """The shapes, if they are those of a list of arrays with a batch axis."""
         if is_one_shape(shapes) or not all(is_one_shape(shape) and len(shape) for shape in shapes):
@@ -64,39 +47,12 @@ class Merge(Layer):
             )
         return [tuple(shape) for shape in shapes]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The broadcast shape."""
-        shapes = self._shapes(input_shape)
-        batches = {shape[0] for shape in shapes} - {None}
-        if len(batches) > 1:
+    def _batch(self, shapes: list[_Shape]) -> int | None:
+        """The batch size of all inputs."""
+        sizes = {shape[0] for shape in shapes} - {None}
+        if len(sizes) > 1:
             raise ValueError(f'Layer "{self.name}" needs inputs of one batch size, got shapes {shapes}')
-        rest = functools.reduce(self._broadcast, [shape[1:] for shape in shapes])
-        return (batches.pop() if batches else None, *rest)
-
-    def _broadcast(self, first: _Shape, second: _Shape) -> _Shape:
-        rank = max(len(first), len(second))
-        pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)
-        sizes: list[int | None] = []
-        for a, b in pairs:
-            if None not in (a, b) and 1 not in (a, b) and a != b:
-                raise ValueError(
-                    f'Layer "{self.name}" got inputs whose sizes do not fit: {first} and {second}'
-                )
-            sizes.append(None if None in (a, b) else b if a == 1 else a)
-        return tuple(sizes)
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """True where all masks are; None where there is none."""
-        masks = [one for one in self._masks(inputs, mask) if one is not None]
-        if not masks:
-            return None
-        shapes: list[_Shape] = [tuple(one.shape) for one in masks]
-        if symbolic.any_symbolic(masks):
-            joined: _Shape = functools.reduce(self._broadcast, shapes)
-            return symbolic.SymbolicArray(joined, np.bool_)
-        if len(set(shapes)) > 1:
-            raise ValueError(f'Layer "{self.name}" needs masks of one shape, got shapes {shapes}')
-        return np.logical_and.reduce([np.asarray(one, np.bool_) for one in masks])
+        return sizes.pop() if sizes else None
 
     def _masks(self, inputs: Any, mask: Any) -> Sequence[Any]:
         """The masks as a list, one or None for every input."""
@@ -119,14 +75,71 @@ def _listed(layer: Layer, inputs: Any) -> Any:
     return inputs
 
 
-class Add(Merge):
+class ElementWise(Merge):
+    """Joins inputs element by element.
+
+    Sizes broadcast; inputs with fewer axes get axes of size 1 after the batch. The outputs' mask is True
+    where all masks of the inputs are.
+
+    Args:
+        **kwargs: those of `Layer`.
+
+    Raises:
+        ValueError: (from a call) no list, or shapes that do not go together.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """The joined inputs."""
+        self.compute_output_shape([value.shape for value in _listed(self, inputs)])
+        rank = max(value.ndim for value in inputs)
+        return self._merged(
+            [value.reshape(len(value), *[1] * (rank - value.ndim), *value.shape[1:]) for value in inputs]
+        )
+
+    @abstractmethod
+    def _merged(self, inputs: list[Any]) -> Any: ...
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The broadcast shape."""
+        shapes = self._shapes(input_shape)
+        batch = self._batch(shapes)
+        return (batch, *functools.reduce(self._broadcast, [shape[1:] for shape in shapes]))
+
+    def _broadcast(self, first: _Shape, second: _Shape) -> _Shape:
+        rank = max(len(first), len(second))
+        pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)
+        sizes: list[int | None] = []
+        for a, b in pairs:
+            if None not in (a, b) and 1 not in (a, b) and a != b:
+                raise ValueError(
+                    f'Layer "{self.name}" got inputs whose sizes do not fit: {first} and {second}'
+                )
+            known = [one for one in (a, b) if one not in (None, 1)]
+            sizes.append(known[0] if known else 1 if a == b == 1 else None)
+        return tuple(sizes)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """True where all masks are; None where there is none."""
+        masks = [one for one in self._masks(inputs, mask) if one is not None]
+        if not masks:
+            return None
+        shapes: list[_Shape] = [tuple(one.shape) for one in masks]
+        if symbolic.any_symbolic(masks):
+            joined: _Shape = functools.reduce(self._broadcast, shapes)
+            return symbolic.SymbolicArray(joined, np.bool_)
+        if len(set(shapes)) > 1:
+            raise ValueError(f'Layer "{self.name}" needs masks of one shape, got shapes {shapes}')
+        return np.logical_and.reduce([np.asarray(one, np.bool_) for one in masks])
+
+
+class Add(ElementWise):
     """The sum of the inputs."""
 
     def _merged(self, inputs: list[Any]) -> Any:
         return functools.reduce(np.add, inputs)
 
 
-class Subtract(Merge):
+class Subtract(ElementWise):
     """The first of two inputs minus the second."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -137,14 +150,14 @@ class Subtract(Merge):
         return inputs[0] - inputs[1]
 
 
-class Multiply(Merge):
+class Multiply(ElementWise):
     """The product of the inputs."""
 
     def _merged(self, inputs: list[Any]) -> Any:
         return functools.reduce(np.multiply, inputs)
 
 
-class Average(Merge):
+class Average(ElementWise):
     """The mean of the inputs."""
 
     def _merged(self, inputs: list[Any]) -> Any:
@@ -152,14 +165,14 @@ class Average(Merge):
         return total / total.dtype.type(len(inputs))
 
 
-class Maximum(Merge):
+class Maximum(ElementWise):
     """The largest of the inputs."""
 
     def _merged(self, inputs: list[Any]) -> Any:
         return functools.reduce(np.maximum, inputs)
 
 
-class Minimum(Merge):
+class Minimum(ElementWise):
     """The smallest of the inputs."""
 
     def _merged(self, inputs: list[Any]) -> Any:
@@ -183,7 +196,7 @@ class Concatenate(Merge):
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = size("axis", axis, least=None)
 
     def call(self, inputs: Any) -> Any:
         """The joined inputs."""
@@ -284,12 +297,10 @@ class Dot(Merge):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The axes that are not summed over."""
         shapes = _pair(self, self._shapes(input_shape))
-        batches = {shape[0] for shape in shapes} - {None}
-        if len(batches) > 1:
-            raise ValueError(f'Layer "{self.name}" needs inputs of one batch size, got shapes {shapes}')
+        batch = self._batch(shapes)
         first, second = self._axes(shapes)
         rest = [*shapes[0][1:first], *shapes[0][first + 1 :], *shapes[1][1:second], *shapes[1][second + 1 :]]
-        return (batches.pop() if batches else None, *(rest or [1]))
+        return (batch, *(rest or [1]))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rnnpack import activations, initializers, symbolic
 from rnnpack.layers.activation import very_small
 from rnnpack.layers.attention import causal_mask
+from rnnpack.layers.checks import size
 from rnnpack.layers.dropout import Dropout
 from rnnpack.layers.input_spec import as_shape
-from rnnpack.layers.sizes import size
 from rnnpack.layers.weight_options import OptionsLayer, as_floats, known_size, needs_floats, product
 from rnnpack.variable import Variable
 
@@ -134,7 +134,10 @@ class MultiHeadAttention(OptionsLayer):
         self.value_dim = size("value_dim", value_dim) if value_dim else self.key_dim
         self.use_bias = use_bias
         self._output_shape = output_shape
-        self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes
+        if attention_axes is not None:
+            given = attention_axes if isinstance(attention_axes, (list, tuple)) else [attention_axes]
+            attention_axes = tuple(size("attention_axes", axis) for axis in given)
+        self.attention_axes: tuple[int, ...] | None = attention_axes
         self._set_options(
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
@@ -153,6 +156,7 @@ class MultiHeadAttention(OptionsLayer):
         if self._shapes is not None:
             return
         shapes = (as_shape(query), as_shape(value), as_shape(key))
+        self.attention_axes = self._attended(len(shapes[0]))
         self.compute_output_shape(*shapes)
         outputs = self._output_axes(shapes[0])
         self._query_dense = self._projection("query", shapes[0], 1, (self.num_heads, self.key_dim))
@@ -272,6 +276,8 @@ class MultiHeadAttention(OptionsLayer):
         """A new layer from what `get_config` returned; with new weights if the shapes are in it."""
         config = dict(config)
         shapes = [config.pop(name, None) for name in ("query_shape", "value_shape", "key_shape")]
+        # Older files hold shapes as objects with "items".
+        shapes = [shape.get("items") if isinstance(shape, dict) else shape for shape in shapes]
         layer = cls(**config)
         if None not in shapes:
             layer._build_from_signature(*shapes)
@@ -279,7 +285,7 @@ class MultiHeadAttention(OptionsLayer):
 
 
 def _seen(query: Any, value: Any, masks: Sequence[Any], attention_mask: Any, causal: bool) -> Any:
-    """Where a query sees a value: bools that broadcast to (batch, queries, values), or None for everywhere."""
+    """Where a query sees a value: bools that fit (batch, queries, values), or None for everywhere."""
     parts = [] if attention_mask is None else [np.asarray(attention_mask, np.bool_)]
     for name, mask, array, axis in zip(
         ("query", "value", "key"), masks, (query, value, value), (2, 1, 1), strict=True

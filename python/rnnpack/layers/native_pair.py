@@ -71,7 +71,7 @@ def prepared(layer: Bidirectional, shape: tuple[int, ...], epoch: int) -> _core.
         sizes is None
         or any(other not in ((None, None), sizes) for other in others)
         or (layer.return_sequences, backward.stateful) != (forward.return_sequences, forward.stateful)
-        or (layer.merge_mode in _BY_ELEMENT and cells[0][-1].units != cells[1][-1].units)
+        or (layer.merge_mode in _BY_ELEMENT and cells[0][-1].output_size != cells[1][-1].output_size)
         or layer._has_call_losses()
     ):
         return None

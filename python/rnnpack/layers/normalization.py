@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnpack.layers.checks import number
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.same_shape import SameShape
 from rnnpack.layers.weight_options import known_size, needs_floats
@@ -33,7 +34,7 @@ class Normalization(SameShape):
         if not axes or not all(isinstance(one, (int, np.integer)) for one in axes):
             raise ValueError(f"`axis` must be an integer or a list of integers, got {axis!r}")
         self.axis: Any = list(axis) if isinstance(axis, (list, tuple)) else axis
-        self.epsilon = epsilon
+        self.epsilon = number("epsilon", epsilon, 0)
         self.center = center
         self.scale = scale
 
@@ -58,6 +59,16 @@ class Normalization(SameShape):
         """A weight with an axis for each of the inputs, which have this shape."""
         # Reshaped and never transposed, also where `axis` is not in ascending order, as in Keras.
         return variable.value.reshape([n if axis in self.axis else 1 for axis, n in enumerate(shape)])
+
+    def _statistics(self, values: NDArray[Any], axes: tuple[int, ...], counted: Any) -> tuple[Any, Any]:
+        """Mean and variance along axes, of the elements at which `counted` is True (None for all)."""
+        if counted is None:
+            return values.mean(axis=axes, keepdims=True), values.var(axis=axes, keepdims=True)
+        weights = np.broadcast_to(np.asarray(counted).astype(values.dtype), values.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            count = weights.sum(axis=axes, keepdims=True)
+            mean = (values * weights).sum(axis=axes, keepdims=True) / count
+            return mean, (np.square(values - mean) * weights).sum(axis=axes, keepdims=True) / count
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as plain values."""
@@ -213,7 +224,9 @@ class BatchNormalization(Normalization):
         """The normalized inputs."""
         values = self._working(inputs)
         if training and self.trainable:
-            mean, variance = self._moments(values, mask)
+            rest = tuple(axis for axis in range(values.ndim) if axis not in self.axis)
+            weights = None if mask is None else np.asarray(mask)[..., np.newaxis]
+            mean, variance = self._statistics(values, rest, weights)
         else:
             mean, variance = (
                 self._parameter(weight, values.shape) for weight in (self.moving_mean, self.moving_variance)
@@ -225,18 +238,6 @@ class BatchNormalization(Normalization):
         if self.beta is not None:
             outputs += self._parameter(self.beta, values.shape)
         return outputs.astype(self.dtype_policy.compute_dtype, copy=False)
-
-    def _moments(self, values: NDArray[Any], mask: Any) -> tuple[Any, Any]:
-        """Mean and variance of the batch, for each element of the axes."""
-        rest = tuple(axis for axis in range(values.ndim) if axis not in self.axis)
-        if mask is None:
-            return values.mean(axis=rest, keepdims=True), values.var(axis=rest, keepdims=True)
-        weights = np.broadcast_to(np.asarray(mask).astype(values.dtype)[..., np.newaxis], values.shape)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            count = weights.sum(axis=rest, keepdims=True)
-            mean = (values * weights).sum(axis=rest, keepdims=True) / count
-            variance = (np.square(values - mean) * weights).sum(axis=rest, keepdims=True) / count
-        return mean, variance
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as plain values."""

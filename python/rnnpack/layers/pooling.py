@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import one_of, sizes
 from rnnpack.layers.input_spec import InputSpec
 from rnnpack.layers.reshaping import DATA_FORMATS, SameDtype
-from rnnpack.layers.sizes import one_of, sizes
 from rnnpack.layers.weight_options import as_floats
 from rnnpack.layers.windows import padded, windows, windows_count
 
@@ -53,8 +54,8 @@ class Pooling1D(SameDtype):
         self._count(inputs.shape[2])
         return self._pooled(inputs.swapaxes(1, 2)).swapaxes(1, 2)
 
-    def _pooled(self, rows: NDArray[Any]) -> NDArray[Any]:
-        raise AssertionError("every subclass has its own")
+    @abstractmethod
+    def _pooled(self, rows: NDArray[Any]) -> NDArray[Any]: ...
 
     def _windows(self, rows: NDArray[Any], outside: Any) -> NDArray[Any]:
         """The windows, with `outside` where they reach over the ends."""

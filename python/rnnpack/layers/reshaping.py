@@ -10,8 +10,8 @@ import numpy as np
 
 from rnnpack import symbolic
 from rnnpack.layers.base import Layer
+from rnnpack.layers.checks import one_of, sequence, size, sizes
 from rnnpack.layers.input_spec import InputSpec
-from rnnpack.layers.sizes import one_of, size, sizes
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -74,7 +74,9 @@ class Reshape(SameDtype):
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.target_shape = tuple(size("target_shape", one, -1) for one in target_shape)
+        self.target_shape = tuple(
+            size("target_shape", one, -1) for one in sequence("target_shape", target_shape)
+        )
         if self.target_shape.count(-1) > 1:
             raise ValueError(f"`target_shape` must have at most one -1, got {self.target_shape}")
 
@@ -112,7 +114,7 @@ class Permute(SameDtype):
     def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
         """See the class."""
         super().__init__(**kwargs)
-        self.dims = tuple(dims)
+        self.dims = tuple(size("dims", dim) for dim in sequence("dims", dims))
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(f"`dims` must hold each of 1, 2, ... once, got {dims!r}")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)

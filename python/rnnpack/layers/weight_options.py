@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import activations, constraints, initializers, regularizers
+from rnnpack.layers import serialization
 from rnnpack.layers.base import Layer
 from rnnpack.variable import Variable
 
@@ -21,8 +22,20 @@ _MODULES: dict[str, ModuleType] = {
 }
 
 
+# Layers that may stand where an activation is asked for.
+_ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "ThresholdedReLU")
+
+
 def _module_of(option: str) -> ModuleType:
     return _MODULES[option.rsplit("_", 1)[-1]]
+
+
+def _object_of(option: str, value: Any) -> Any:
+    """What an argument stands for."""
+    name = value.get("class_name") if isinstance(value, dict) else value
+    if option == "activation" and isinstance(name, str) and name in _ACTIVATION_LAYERS:
+        return serialization.deserialize(value)
+    return _module_of(option).get(value)
 
 
 class OptionsLayer(Layer):
@@ -33,7 +46,7 @@ class OptionsLayer(Layer):
     def _set_options(self, **options: Any) -> None:
         """Turns what each argument stands for into an object, and keeps that under the argument's name."""
         for name, value in options.items():
-            setattr(self, name, _module_of(name).get(value))
+            setattr(self, name, _object_of(name, value))
         self._options = (*self._options, *options)
 
     def _add(self, name: str, shape: Sequence[int], prefix: str | None = None, **kwargs: Any) -> Variable:

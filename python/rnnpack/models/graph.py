@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rnnpack.engine import nest
+from rnnpack.layers.input_spec import InputSpec
 from rnnpack.symbolic import Node, SymbolicArray
 
 if TYPE_CHECKING:
@@ -58,15 +59,20 @@ class Graph:
         inputs, outputs: nests of symbolic arrays; the flat inputs are in the first slots.
         results: the outputs' Refs, in their structure.
         steps: in the order in which they run.
+        spec: what the flat inputs must look like; made once, as prepared calls of layers end where an
+            InputSpec is made.
         members: inputs (symbolic arrays) and layers in Keras's order: by the length of the longest way to
             an output, then as they are met on the ways back from the outputs.
+        calls: how many calls of layers a run stands for, those inside models included.
     """
 
     inputs: Any
     outputs: Any
     results: Any
     steps: tuple[Step, ...]
+    spec: list[InputSpec]
     members: tuple[Any, ...]
+    calls: int
 
     @property
     def layers(self) -> list[Layer]:
@@ -93,11 +99,25 @@ class Graph:
             return getattr(value, "_keras_mask", None) if leaf.mask else value
 
         for step in self.steps:
-            arguments = nest.map_structure(value_of, (step.inputs, *step.args))
-            keywords = nest.map_structure(value_of, step.kwargs)
+            if type(step.inputs) is Ref and not step.args:  # as in most models, and faster
+                arguments: Sequence[Any] = (value_of(step.inputs),)
+            else:
+                arguments = nest.map_structure(value_of, (step.inputs, *step.args))
+            keywords = nest.map_structure(value_of, step.kwargs) if step.kwargs else {}
             results = (call or _call)(step, arguments, keywords)
             slots.update(zip(step.slots, results, strict=True))
         return nest.map_structure(value_of, self.results)
+
+
+def calls_of(layer: Any) -> int:
+    """How many calls of layers a symbolic call of this layer may make."""
+    return 1 + _calls_inside(layer) if getattr(layer, "_graph", None) is None else int(layer._graph.calls)
+
+
+def _calls_inside(layer: Any) -> int:
+    """The calls of models inside a layer, which may call them for shapes, for masks, and to try them out."""
+    below = layer._sublayers()
+    return 4 * sum(calls_of(one) if getattr(one, "_graph", None) else _calls_inside(one) for one in below)
 
 
 Caller = Callable[[Step, Sequence[Any], dict[str, Any]], list[Any]]
@@ -127,7 +147,9 @@ def graph_of(inputs: Any, outputs: Any) -> Graph:
     _check_names(members)
     steps, places = _steps(flat, nodes)
     results = nest.map_structure(partial(_ref, places=places), outputs)
-    return Graph(inputs, outputs, results, steps, tuple(members))
+    spec = [InputSpec(shape=symbol.shape) for symbol in flat]
+    calls = sum(calls_of(step.layer) for step in steps)
+    return Graph(inputs, outputs, results, steps, spec, tuple(members), calls)
 
 
 def symbols_in(structure: Any) -> Iterator[SymbolicArray]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from rnnpack import _core
 from rnnpack.engine import nest
 from rnnpack.explain import Explanation
 from rnnpack.layers import masked
-from rnnpack.layers.base import InputSpec, Layer
+from rnnpack.layers.base import Layer
 from rnnpack.layers.input_spec import as_shape, map_shapes
 from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error, states_restorer
@@ -37,6 +38,11 @@ class Model(PrecisionControl, Layer):
     Raises:
         ValueError: an output depends on an `Input` that is not among `inputs`, or two layers have one name.
     """
+
+    _transient = Layer._transient | {"_stateful"}
+    _unwatched = Layer._unwatched | {"_stateful"}
+    # The stateful layers at an epoch of the checks that prepared calls depend on.
+    _stateful: tuple[int, list[Any]] | None = None
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         """See the class."""
@@ -100,10 +106,7 @@ class Model(PrecisionControl, Layer):
     @property
     def input_spec(self) -> Any:
         """What the flat inputs must look like."""
-        graph = self._graph
-        if graph is None:
-            return None
-        return [InputSpec(shape=symbol.shape) for symbol in nest.flatten(graph.inputs)]
+        return None if self._graph is None else self._graph.spec
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """One of the model's layers.
@@ -150,8 +153,16 @@ class Model(PrecisionControl, Layer):
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Runs the layers in order; arguments as for a call of the model, in the structure of its inputs."""
         graph = self._built_graph()
-        with states_kept_on_error(self._flatten_layers()):
+        with states_kept_on_error(self._stateful_layers()):
             return graph.run(masked.attach(inputs, mask))
+
+    def _stateful_layers(self) -> list[Any]:
+        """All stateful layers, looked for again where some layer has changed."""
+        epoch = _core.epoch()
+        if self._stateful is None or self._stateful[0] != epoch:
+            layers: list[Any] = self._flatten_layers()
+            self._stateful = epoch, [layer for layer in layers if layer.stateful]
+        return self._stateful[1]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The masks that the outputs carry, in their structure; the model runs to find them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,10 +15,13 @@ from rnnpack import dtypes
 from rnnpack.engine import nest
 from rnnpack.layers.serialization import deserialize
 from rnnpack.models.configs import CONSTANT
-from rnnpack.symbolic import Input, SymbolicArray
+from rnnpack.models.graph import calls_of
+from rnnpack.symbolic import Input, SymbolicArray, any_symbolic
 
 # Containers inside containers; a model inside a model takes five.
 MAX_DEPTH = 200
+# More than any real model has, and counted with those inside models.
+MAX_CALLS = 10_000
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def graph_parts(config: Any, custom_objects: dict[str, Any] | None) -> tuple[Any
 
 def check_depth(config: Any) -> None:
     """Raises ValueError if containers are nested too deeply, or endlessly."""
-    level = [config]
+    level = [config] if isinstance(config, (dict, list, tuple)) else []
     for _ in range(MAX_DEPTH):
         below = (child for container in level for child in _children(container))
         level = list({id(child): child for child in below if isinstance(child, (dict, list, tuple))}.values())
@@ -86,25 +90,30 @@ def made_from(entry: dict[str, Any], custom_objects: dict[str, Any] | None, wher
     Raises:
         ValueError: it cannot be made; `where` and the reason are in the message.
     """
-    try:
-        layer = _input(entry["config"]) if entry["class_name"] == "InputLayer" else None
-        if layer is None:
+    with naming(f"{where} ({entry['class_name']})"):
+        if entry["class_name"] == "InputLayer":
+            layer = _input(entry["config"])
+        else:
             layer = deserialize({key: entry[key] for key in _IDENTITY if key in entry}, custom_objects)
         if "name" in entry:
             layer.name = entry["name"]
         return layer
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Turns what the body raises, lack of memory apart, into a ValueError that says where it happened."""
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"{where} ({entry['class_name']}): {_reason(error)}") from error
+        text = " ".join(map(str, error.args)) or type(error).__name__
+        reason = f"no {text} in its configuration" if isinstance(error, KeyError) else text
+        raise ValueError(f"{where}: {reason}") from error
 
 
 _IDENTITY = ("class_name", "config", "registered_name")
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(map(str, error.args))
-    return f"no {text} in its configuration" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 def _input(config: Any) -> SymbolicArray:
@@ -268,9 +277,11 @@ def _called(made: dict[str, Any], calls: list[Call]) -> dict[tuple[str, int], li
             waiting.setdefault(key, []).append(call)
         if not call.missing:
             ready.append(call)
-    done = 0
+    done = total = 0
     while ready:
         call = ready.popleft()
+        total += calls_of(made[call.layer])
+        _limit(total)
         outputs[call.layer, call.number] = _make(call, made[call.layer], outputs)
         done += 1
         for later in waiting.get((call.layer, call.number), ()):
@@ -281,6 +292,12 @@ def _called(made: dict[str, Any], calls: list[Call]) -> dict[tuple[str, int], li
         stuck = next(call for call in calls if call.missing)
         raise ValueError(f'Layer "{stuck.layer}" is part of a cycle: its inputs depend on its own output')
     return outputs
+
+
+def _limit(calls: int) -> None:
+    """Raises ValueError for too many calls: models that hold each other stand for a lot of them."""
+    if calls > MAX_CALLS:
+        raise ValueError(f"The configuration stands for more than {MAX_CALLS} calls of layers")
 
 
 def _described(place: tuple[str, int], made: dict[str, Any]) -> str:
@@ -303,12 +320,10 @@ def _make(call: Call, layer: Any, outputs: dict[tuple[str, int], list[Any]]) -> 
     where = f'Call of layer "{call.layer}"'
     inputs = _resolved(call.inputs, outputs, where)
     keywords = _resolved(call.keywords, outputs, where)
-    try:
+    if not any_symbolic((inputs, keywords)):
+        raise ValueError(f"{where} depends on no input")
+    with naming(where):
         return nest.flatten(layer(inputs, **keywords))
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{where} failed: {_reason(error)}") from error
 
 
 def _resolved(structure: Any, outputs: dict[tuple[str, int], list[Any]], where: str) -> Any:
@@ -338,17 +353,14 @@ def sequential(make: Callable[..., Any], config: Any, custom_objects: dict[str, 
     config = {"layers": config} if isinstance(config, (list, tuple)) else config
     if not isinstance(config, dict) or not isinstance(config.get("layers"), (list, tuple)):
         raise ValueError("The configuration of a Sequential model needs `layers`, a list")
-    model = make(name=config.get("name"))
+    layers = []
     for index, entry in enumerate(config["layers"]):
         check_entry(entry, index, ("class_name", "config"))
-        where = f"Entry {index} of `layers`"
-        layer = made_from(entry, custom_objects, where)
-        try:
-            model.add(layer)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(f'{where} ("{layer.name}"): {_reason(error)}') from error
+        layers.append(made_from(entry, custom_objects, f"Entry {index} of `layers`"))
+    model = make(name=config.get("name"))
+    _limit(sum(calls_of(layer) for layer in layers if not isinstance(layer, SymbolicArray)))
+    with naming("`layers` of a Sequential model"):
+        model._add_all(layers, lambda layer: naming(f'Layer "{layer.name}" ({type(layer).__name__})'))
     shape = config.get("build_input_shape")
     if shape is not None and not model.built:
         model.build(shape)

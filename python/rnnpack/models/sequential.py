@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from rnnpack.engine import nest
@@ -12,6 +14,12 @@ from rnnpack.models import configs
 from rnnpack.models.graph import Graph, graph_of
 from rnnpack.models.model import Model
 from rnnpack.symbolic import Input, SymbolicArray
+
+Named = Callable[[Layer], AbstractContextManager[None]]
+
+
+def _unnamed(layer: Layer) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Sequential(Model):
@@ -37,8 +45,7 @@ class Sequential(Model):
         self.layers: list[Layer] = []
         # Whether the input was given, or seen in a call and may turn out to be more general.
         self._inferred = False
-        for layer in [] if layers is None else layers:
-            self.add(layer)
+        self._add_all([] if layers is None else layers)
 
     def add(self, layer: Any) -> None:
         """Adds a layer at the end, or the `Input` of an empty model.
@@ -48,23 +55,28 @@ class Sequential(Model):
             ValueError: an `Input` that does not come first, a name that is used already, or a layer that
                 does not fit or has several outputs. The model is as before then.
         """
-        if isinstance(layer, SymbolicArray) and layer.node is None:
-            if self.layers or self._graph is not None:
-                raise ValueError("An Input must be the first that is added to a Sequential model")
-            self._graph = graph_of(layer, layer)
-            return
-        if not isinstance(layer, Layer):
-            raise TypeError(f"A Sequential model takes layers, got {layer!r}")
-        if any(layer.name == other.name for other in self.layers):
-            raise ValueError(f'The name "{layer.name}" is used twice in the Model; names must be unique')
-        with all_or_nothing(self):
-            start = self._own_input(layer) if self._graph is None and not self.layers else None
-            if start is not None:
-                self._graph = graph_of(start, start)
-            if self._graph is not None:
-                self._graph = _extended(self._graph, layer)
-            self.layers = [*self.layers, layer]
-            self.built = self._graph is not None
+        self._add_all([layer])
+
+    def _add_all(self, added: Iterable[Any], named: Named = _unnamed) -> None:
+        """Adds layers; `named(layer)` surrounds what can fail because of one."""
+        layers = list(added)
+        with all_or_nothing(self), ExitStack() as kept:
+            if layers and isinstance(layers[0], SymbolicArray) and layers[0].node is None:
+                if self.layers or self._graph is not None:
+                    raise ValueError("An Input must be the first that is added to a Sequential model")
+                self._graph = graph_of(layers[0], layers[0])
+                del layers[0]
+            names = {layer.name for layer in self.layers}
+            for layer in layers:
+                _check(layer, names)
+                kept.enter_context(all_or_nothing(layer))
+            if self._graph is None and not self.layers and layers:
+                start = self._own_input(layers[0])
+                self._graph = None if start is None else graph_of(start, start)
+            if self._graph is not None and layers:
+                self._graph = _extended(self._graph, layers, named)
+            self.layers = [*self.layers, *layers]
+            self.built = self._graph is not None and bool(self.layers)
 
     def pop(self) -> None:
         """Takes away the last layer.
@@ -78,9 +90,10 @@ class Sequential(Model):
         if self._graph is None:
             return
         start = self._graph.inputs
-        self._graph = None
         if self.layers or not self._inferred:
             self._set_graph(start)
+        else:
+            self._graph, self._inferred, self.built = None, False, False
 
     @staticmethod
     def _own_input(layer: Layer) -> SymbolicArray | None:
@@ -95,17 +108,14 @@ class Sequential(Model):
         return Input(batch_shape=layer._batch_input_shape, dtype=layer.dtype, name=f"{layer.name}_input")
 
     def _set_graph(self, start: SymbolicArray) -> None:
-        graph = graph_of(start, start)
-        for layer in self.layers:
-            graph = _extended(graph, layer)
-        self._graph = graph
+        self._graph = _extended(graph_of(start, start), self.layers, _unnamed)
         self.built = bool(self.layers)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """Builds all layers.
 
         Args:
-            input_shape: of the input, batch included; not needed where the model knows it.
+            input_shape: of the input, batch included; None if the model knows it.
 
         Raises:
             ValueError: no shape, or one that does not fit the layers. The model is as before then.
@@ -183,10 +193,25 @@ class Sequential(Model):
         return reading.sequential(cls, config, custom_objects)
 
 
-def _extended(graph: Graph, layer: Layer) -> Graph:
-    outputs = layer(graph.outputs)
-    if not isinstance(outputs, SymbolicArray):
-        raise ValueError(
-            f'All layers of a Sequential model must have one output, "{layer.name}" has {len(outputs)}'
-        )
+def _check(layer: Any, names: set[str]) -> None:
+    """Raises unless this is a layer with a name of its own, which joins the names."""
+    if isinstance(layer, SymbolicArray) and layer.node is None:
+        raise ValueError("An Input must be the first that is added to a Sequential model")
+    if not isinstance(layer, Layer):
+        raise TypeError(f"A Sequential model takes layers, got {layer!r}")
+    if layer.name in names:
+        raise ValueError(f'The name "{layer.name}" is used twice in the Model; names must be unique')
+    names.add(layer.name)
+
+
+def _extended(graph: Graph, layers: list[Any], named: Named) -> Graph:
+    """The graph with layers called one after the other on its output."""
+    outputs = graph.outputs
+    for layer in layers:
+        with named(layer):
+            outputs = layer(outputs)
+            if not isinstance(outputs, SymbolicArray):
+                raise ValueError(
+                    f'Layers of a Sequential model must have one output, "{layer.name}" has {len(outputs)}'
+                )
     return graph_of(graph.inputs, outputs)

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from rnnpack.layers.serialization import deserialize
-from rnnpack.models import reading
 
 
 def model_from_config(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
@@ -19,6 +18,8 @@ def model_from_config(config: Any, custom_objects: dict[str, Any] | None = None)
     Raises:
         ValueError: something is missing, unknown or does not fit; the part is named.
     """
+    from rnnpack.models import reading
+
     reading.check_depth(config)
     if not isinstance(config, dict):
         raise ValueError(f"A model's configuration must be a dict, got a {type(config).__name__}")

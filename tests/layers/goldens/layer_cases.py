@@ -16,7 +16,7 @@ SHORT = np.array([[True, True, False], [False, True, True]])
 X = (2, 5, 3)
 _OPTIONS = {
     "kernel_initializer": {"class_name": "HeNormal", "config": {"seed": None}},
-    "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.01}},
+    "kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.25}},
     "bias_constraint": {"class_name": "NonNeg", "config": {}},
 }
 
@@ -177,6 +177,11 @@ def normalization() -> list[Case]:
         case("LayerNormalization", {"dtype": "float64"}),
         case("LayerNormalization", {"dtype": "float16"}),
         case("LayerNormalization", {"dtype": "mixed_float16"}),
+        case("GroupNormalization", {"groups": 2}, (2, 5, 6)),
+        case("GroupNormalization", {"groups": -1, "axis": 1, "epsilon": 1e-4}),
+        case("GroupNormalization", {"groups": 3, "axis": -2, "scale": False}, (2, 3, 6, 2)),
+        case("GroupNormalization", {"groups": 1, "dtype": "float64"}, (2, 6), masks=[MASK[:, :1]]),
+        case("GroupNormalization", {"groups": 2}, (2, 6), masks=[np.array([[True, False] * 3, [True] * 6])]),
         case("BatchNormalization", None, masks=[MASK]),
         case("BatchNormalization", None, (4, 3), call={"training": True}),
         case("BatchNormalization", None, masks=[MASK], call={"training": True}),
@@ -218,6 +223,11 @@ def convolution_and_pooling() -> list[Case]:
         case("GlobalMaxPooling1D", None, masks=[MASK]),
         case("GlobalMaxPooling1D", {**first, "keepdims": True}),
     ]
+    wider: Any = (
+        {}, {"strides": 2}, {"strides": 2, "padding": "same"}, {"strides": 3, "output_padding": 1},
+        {"strides": 3, "padding": "same", "output_padding": 2}, {"strides": 4, "dtype": "float64"},
+    )  # fmt: skip
+    cases += [case("Conv1DTranspose", {**conv, **own}) for own in wider]
     for name in ("MaxPooling1D", "AveragePooling1D"):
         cases += [
             case(name, None, masks=[MASK]),

@@ -6,6 +6,7 @@ Run with the Python of an environment that has tensorflow 2.15:
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def random_weights(layer: Any, seed: int) -> list[Any]:
         value = rng.uniform(-1, 1, variable.shape)
         if "variance" in variable.name:
             value = np.abs(value) + 0.5
-        values.append((np.round(value * 64) / 64).astype(variable.dtype.as_numpy_dtype))
+        values.append(np.asarray(np.round(value * 64) / 64, variable.dtype.as_numpy_dtype))
     return values
 
 
@@ -75,10 +76,12 @@ def static_shape(make: Any, case: dict[str, Any], unknown: int) -> Any:
 def record(case: dict[str, Any]) -> dict[str, Any]:
     """The case with weights, config, outputs, masks and shapes."""
     described = {"class_name": case["class_name"], "config": {"name": "layer", **case["config"]}}
+    if case["class_name"] == "MultiHeadAttention":
+        described["config"].update(dict.fromkeys(["query_shape", "value_shape", "key_shape"]))
 
     def make() -> Any:
         tf.keras.backend.clear_session()
-        return keras.layers.deserialize(described, use_legacy_format=True)
+        return keras.layers.deserialize(copy.deepcopy(described), use_legacy_format=True)
 
     shapes = [static_shape(make, case, unknown) for unknown in (1, 2)]
     layer, arrays = make(), [tf.constant(x) for x in case["inputs"]]
@@ -94,7 +97,8 @@ def record(case: dict[str, Any]) -> dict[str, Any]:
         "weights": weights,
         "saved": lower(layer.get_config()),
         "outputs": [output.numpy() for output in outputs],
-        "output_masks": [lower(getattr(output, "_keras_mask", None)) for output in outputs],
+        # Of the first output; others, such as weights of attention, may be tensors that inner layers marked.
+        "output_mask": lower(getattr(outputs[0], "_keras_mask", None)),
         "shapes": shapes,
     }
 

@@ -115,9 +115,7 @@ def _float(cursor: Cursor, bits: int, size: int) -> Datatype:
             return Datatype(np.dtype(f"{order}f{size}"), "plain")
         if size == 2 and form == _BFLOAT16:
             return Datatype(np.dtype(f"{order}u2"), "bfloat16")
-    raise cursor.error(
-        f"floats of {precision} bits (exponent {form[1]}, mantissa {form[3]}) are not supported"
-    )
+    raise cursor.error(f"floats of {precision} bits ({form[1]} of the exponent) are not supported")
 
 
 def _enumeration(cursor: Cursor, version: int, bits: int, size: int) -> Datatype:

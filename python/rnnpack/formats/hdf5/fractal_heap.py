@@ -26,7 +26,7 @@ class FractalHeap:
         self.id_size, filter_size = head.uint(2), head.uint(2)
         if filter_size:
             raise head.error("filtered heaps are not supported")
-        self._checksums = bool(head.uint(1) & 2)
+        head.skip(1)
         most_managed = head.uint(4)
         head.skip(length)
         self._huge_tree = head.address()
@@ -54,8 +54,6 @@ class FractalHeap:
             return self._managed(cursor.uint(self._offset_size), cursor.uint(self._length_size))
         if kind >> 4 & 3 == 1:
             return self._huge_object(cursor.uint(min(cursor.left, self._source.length_size)))
-        if kind >> 4 & 3 == 2 and self.id_size <= 17:
-            return Cursor(self._source, cursor.take((kind & 15) + 1), self._part)
         raise cursor.error(f"heap IDs of kind {kind >> 4 & 3} are not supported")
 
     def _managed(self, offset: int, size: int) -> Cursor:

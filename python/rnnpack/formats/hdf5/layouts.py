@@ -55,7 +55,7 @@ def read_stored(dataset: Stored) -> NDArray[Any]:
     if kind == _CHUNKED:
         return _chunked(dataset, shape, _index(dataset, cursor, version))
     if kind == _COMPACT:
-        data: bytes | bytearray = cursor.take(cursor.uint(2))
+        data = bytearray(cursor.take(cursor.uint(2)))
     elif kind == _CONTIGUOUS:
         address, stored = cursor.address(), cursor.length()
         if source.undefined(address) or size == 0:
@@ -65,7 +65,7 @@ def read_stored(dataset: Stored) -> NDArray[Any]:
         raise cursor.error("virtual datasets are not supported" if kind == _VIRTUAL else f"layout {kind}")
     if len(data) < size:
         raise cursor.error(f"{len(data)} bytes are stored, expected {size}")
-    return np.frombuffer(bytearray(data[:size]), dataset.dtype).reshape(shape)
+    return np.frombuffer(data, dataset.dtype, dataset.space.elements()).reshape(shape)
 
 
 def _filled(dataset: Stored, shape: tuple[int, ...]) -> NDArray[Any]:

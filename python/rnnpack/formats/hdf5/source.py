@@ -50,9 +50,9 @@ class Source:
 
     def charge_data(self, size: int, part: str) -> None:
         """Takes the size of an array, or of a chunk, from the budget for data."""
-        self._data_left -= size
-        if self._data_left < 0:
+        if size > self._data_left:
             raise self.error(part, f"{size} bytes of data are more than a file of {self.size} bytes can hold")
+        self._data_left -= size
 
     def read(self, address: int, size: int, part: str) -> bytearray:
         """Bytes at an address (counted from the base address); all of them or FormatError."""
