@@ -49,7 +49,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and type(value[0]) is int and 0 <= value[0] < 64
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return type(value[0]) is int and 0 <= value[0] < 64
 
 
 class Operation(Layer):

@@ -21,10 +21,12 @@ import rnnpack
 from rnnpack.formats.keras import load
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.just(10**12), st.just(2**70), st.floats(), st.text(max_size=5),
-    st.just([]), st.just({}), st.just([None, 10**9, 10**9]), st.just({"class_name": "LSTM"}),
+    st.none(), st.booleans(), st.integers(-3, 3), st.just(10**12), st.just(2**70), st.floats(),
+    st.text(max_size=5), st.just([]), st.just({}), st.just([None, 10**9, 10**9]),
+    st.just({"class_name": "LSTM"}),
     st.sampled_from(["Dense", "Lambda", "Functional", "softmax", "__tuple__", "Operation", "nested", "lstm"]),
-    st.just(["lstm", 0, 0]), st.just({"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}),
+    st.just(["lstm", 0, 0]),
+    st.just({"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}),
 )  # fmt: skip
 
 _CASES = [
