@@ -5,6 +5,7 @@ Damaged bytes of Keras files are tried in test_format_mutations.py; here the fil
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import tempfile
@@ -61,7 +62,7 @@ def tampered(case: tuple[int, str], edits: list[tuple[float, bool, Any]], metada
         for key in way:
             target = target[key]
         if replaced:
-            target[last] = value
+            target[last] = copy.deepcopy(value)
         else:
             del target[last]
     members["config.json"] = json.dumps(config).encode()
