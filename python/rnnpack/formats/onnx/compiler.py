@@ -137,10 +137,12 @@ class _Compiler:
         self.opset, self.budget, self.outer, self.shared = opset, budget, outer, shared
         self.program = Program()
         self.slots: dict[str, int] = {}
+        self.used: set[str] = set()
         self.constants: dict[int, Array] = {}
 
     def compile(self, graph: GraphProto) -> Program:
         program = self.program
+        self.used = {info.name for info in graph.output} | _read_names(graph)
         if graph.sparse_initializer:
             raise FormatError("ONNX: sparse initializers are not supported")
         for tensor in graph.initializer:
@@ -210,7 +212,7 @@ class _Compiler:
             self.program.parameters += inner.parameters
             return inner
 
-        node = Node(proto, self.opset, known, subgraph)
+        node = Node(proto, self.opset, known, subgraph, self.used)
         function = made(node)
         if isinstance(function, Recurrent):
             self.program.recurrent[node.name] = function
@@ -222,7 +224,8 @@ class _Compiler:
         step = Step(function, inputs, outputs, label)
         foldable = OPERATORS[proto.op_type].foldable
         constant = all(slot == 0 or slot in self.constants for slot in inputs)
-        if not (foldable and constant and self._folded(step)):
+        needed = not self.used.isdisjoint(proto.output)
+        if needed and not (foldable and constant and self._folded(step)):
             self.program.steps.append(step)
 
     def _folded(self, step: Step) -> bool:
@@ -250,6 +253,17 @@ class _Compiler:
             dead = set(step.inputs) | set(step.outputs)
             step.dead = tuple(sorted(dead - kept))
             kept |= dead
+
+
+def _read_names(graph: GraphProto) -> set[str]:
+    """Names of all values that nodes read, those of subgraphs and what subgraphs return included."""
+    found: set[str] = set()
+    for node in graph.node:
+        found.update(node.input)
+        for attribute in node.attribute:
+            if attribute.g is not None:
+                found |= _read_names(attribute.g) | {info.name for info in attribute.g.output}
+    return found
 
 
 def _with_outer(function: Any, count: int) -> Any:
