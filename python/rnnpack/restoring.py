@@ -45,6 +45,11 @@ def restoring(weight_bytes: int) -> Iterator[None]:
         _current.reset(token)
 
 
+def is_restoring() -> bool:
+    """Whether layers are being made from what a file holds."""
+    return _current.get() is not None
+
+
 def initial_value(
     initializer: Callable[..., Any], dims: tuple[int, ...], dtype: np.dtype[Any], name: str
 ) -> Any:

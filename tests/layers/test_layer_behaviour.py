@@ -99,6 +99,20 @@ def test_activity_regularization_adds_a_loss():
     assert len(dense.losses) == 2
 
 
+def test_embeddings_without_masks_or_rows():
+    layer = layers.Embedding(4, 2, input_shape=(3,))
+    assert layer.compute_mask(np.zeros((2, 3))) is None
+    assert layer(np.zeros((0, 3), int)).shape == (0, 3, 2)
+    assert layer.get_config()["batch_input_shape"] == (None, 3)
+
+
+def test_normalizations_without_learned_weights():
+    for layer in (layers.GroupNormalization(3), layers.LayerNormalization(), layers.BatchNormalization()):
+        plain = type(layer).from_config({**layer.get_config(), "center": False, "scale": False})
+        np.testing.assert_array_equal(plain(X), layer(X))
+        assert not plain.trainable_weights
+
+
 def test_masks_flow_from_an_embedding_through_a_model():
     words = np.array([[1, 2, 0, 0], [3, 1, 4, 2]])
     inputs = Input((None,), dtype="int32")

@@ -11,6 +11,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from rnnpack.registry import deserialize_keras_object, get_registered_name
+from rnnpack.restoring import is_restoring
 
 # From version 3 on, bytes depend on how often objects are referenced: equal code would give unequal configs.
 _MARSHAL_VERSION = 2
@@ -47,15 +48,20 @@ def function_from_config(key: str, config: dict[str, Any], custom_objects: Mappi
     """Take the entries of a function out of `config` and return the function, None if there are none.
 
     The bytecode of a lambda runs with the rights of this process, and only in the Python version that
-    wrote it: load only configs you trust.
+    wrote it: load only configs you trust. Those in model files are not trusted.
 
     Raises:
-        ValueError: an unknown name, or bytecode that cannot be read.
+        ValueError: an unknown name, bytecode that cannot be read, or bytecode in a model file.
     """
     stored, kind = config.pop(key, None), config.pop(f"{key}_type", "function")
     module = sys.modules.get(config.pop(f"{key}_module", None) or "")
     if kind != "lambda":
         return deserialize_keras_object(stored, None, custom_objects, "function in wrapper")
+    if is_restoring():
+        raise ValueError(
+            f"{key} holds a lambda, and code in a model file is never run: give the function a name before "
+            "saving, and pass it in `custom_objects`"
+        )
     try:
         code = marshal.loads(base64.b64decode(stored[0]))
         defaults = tuple(stored[1] or ())

@@ -60,6 +60,10 @@ def save(model: Any, path: Path) -> None:
         described = json.loads(as_json(model))  # type: ignore[arg-type]
     except (TypeError, ValueError, NotImplementedError) as error:
         raise FormatError(f"{path}: the configuration of {model.name} cannot be saved: {error}") from None
+    if _holds_code(described):
+        raise FormatError(
+            f"{path}: {model.name} holds a lambda, which no file may: give it a name"
+        )
     metadata = {
         "format": _FORMAT,
         "format_version": _VERSION,
@@ -100,6 +104,14 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
     _set_weights(model, tensors, path, by_order=False)
     _set_precision(model, parts["precision"], path)
     return model
+
+
+def _holds_code(config: Any) -> bool:
+    """Whether the bytecode of a lambda is anywhere in a configuration."""
+    if isinstance(config, dict):
+        marked = any(key.endswith("_type") and value == "lambda" for key, value in config.items())
+        return marked or any(map(_holds_code, config.values()))
+    return isinstance(config, list) and any(map(_holds_code, config))
 
 
 def save_weights(model: Layer, path: Path) -> None:

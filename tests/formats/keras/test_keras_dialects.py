@@ -168,7 +168,9 @@ def called(class_name: str, *args: Any, module: str = "keras.layers", **kwargs: 
 def test_calls_become_tensors_with_keywords() -> None:
     one, two = tensor("x", 0, 0), tensor("x", 0, 1)
     keywords = {"initial_state": [["x", 0, 0], ["x", 0, 1]], "mask": None}
-    assert graph(called("LSTM", one, [one, two], training=False))[1]["inbound_nodes"] == [[["x", 0, 0, keywords]]]
+    assert graph(called("LSTM", one, [one, two], training=False))[1]["inbound_nodes"] == [
+        [["x", 0, 0, keywords]]
+    ]
     assert graph(called("Dense", inputs=one))[1]["inbound_nodes"] == [[["x", 0, 0, {}]]]
     assert graph(called("Add", [one, two]))[1]["inbound_nodes"] == [[["x", 0, 0, {}], ["x", 0, 1, {}]]]
     assert graph(called("Mine", {"a": one}, k=2))[1]["inbound_nodes"] == [{"a": ["x", 0, 0, {"k": 2}]}]

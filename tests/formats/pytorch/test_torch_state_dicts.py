@@ -46,8 +46,8 @@ def test_checkpoints_hold_state_dicts() -> None:
 
 
 def test_dicts_within_dicts_end_somewhere() -> None:
-    endless: dict[str, Any] = {}
-    endless["again"] = endless
+    endless: dict[Any, Any] = {10**5000: 3, "x" * 2000: 3}
+    endless.update({str(number): endless for number in range(100)})
     with pytest.raises(FormatError, match="no weights of a recurrent module"):
         from_torch(endless)
 

@@ -9,8 +9,8 @@ from rnnpack.formats.arrays import some
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.pytorch import recurrent
 
-# Checkpoints hold state dicts in dicts; deeper than this is no checkpoint.
-_DEPTH = 4
+# Names in checkpoints, dicts of dicts, are joined; longer ones are passed over.
+_LONGEST = 1000
 
 
 def load_state_dict(
@@ -38,7 +38,7 @@ def load_state_dict(
     if not modules:
         raise FormatError(
             f"{where}no weights of a recurrent module (weight_ih_l0, ...) among the {len(state_dict)} "
-            f"entries {some(state_dict)}"
+            f"entries {some(name for name, _ in leaves(state_dict))}"
         )
     known = some(map(repr, modules))
     if prefix is None:
@@ -60,18 +60,23 @@ def load_state_dict(
 def _modules(state_dict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """For each prefix the arrays with names of recurrent modules."""
     modules: dict[str, dict[str, Any]] = {}
-    for key, value in _leaves(state_dict, _DEPTH):
+    for key, value in leaves(state_dict):
         start = key.rfind(".") + 1
         if recurrent.NAME.fullmatch(key[start:]):
             modules.setdefault(key[:start], {})[key[start:]] = value
     return modules
 
 
-def _leaves(values: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
-    """Names and values, those of inner dicts with a prefix."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            if depth > 1:
-                yield from ((f"{key}.{name}", leaf) for name, leaf in _leaves(value, depth - 1))
-        else:
-            yield str(key), value
+def leaves(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values; those of inner dicts, each of which is looked at once, with a prefix."""
+    pending: list[tuple[str, Mapping[Any, Any]]] = [("", values)]
+    seen = {id(values)}
+    for prefix, mapping in pending:
+        for key, value in mapping.items():
+            if not isinstance(key, str) or len(prefix) + len(key) > _LONGEST:
+                continue
+            if not isinstance(value, Mapping):
+                yield prefix + key, value
+            elif id(value) not in seen:
+                seen.add(id(value))
+                pending.append((f"{prefix}{key}.", value))

@@ -6,15 +6,21 @@ from typing import Any
 
 from rnnpack.engine import nest
 from rnnpack.formats.errors import FormatError
+from rnnpack.formats.keras.dialects.options import ANY, without
 from rnnpack.formats.keras.exporting.keras2_config import check
 from rnnpack.models import Model, Sequential, naming
 from rnnpack.symbolic import SymbolicArray
 
 # Options that Keras 3 no longer has, and their values that are the only behaviour now.
-_GONE: dict[str, tuple[Any, ...]] = {
-    "time_major": (False,), "implementation": (0, 1, 2), "batch_input_shape": (), "input_length": (None,),
+_GONE: dict[str, Any] = {
+    "time_major": (False,), "implementation": ANY, "batch_input_shape": ANY, "input_length": (None,),
     "num_constants": (0,), "reverse_state_order": (False,), "sparse": (False,), "ragged": (False,),
 }  # fmt: skip
+_GONE_OF_LAYERS: dict[str, dict[str, Any]] = {
+    "DepthwiseConv1D": {"groups": (1,)},
+    "SpatialDropout1D": {"trainable": ANY, "noise_shape": (None,)},
+    "MultiHeadAttention": {"query_shape": ANY, "value_shape": ANY, "key_shape": ANY},
+}
 _ACTIVATIONS = {"hard_sigmoid_keras3": "hard_sigmoid", "swish": "silu"}
 _LACKING = ("hard_sigmoid",)
 _NN_OPERATIONS = ("elu", "gelu", "relu", "selu", "sigmoid", "softmax", "softplus", "softsign", "swish")
@@ -57,6 +63,8 @@ def _layer(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     if class_name == "Operation":
         return _operation(config)
+    if "layers" in config:
+        raise FormatError(f"{config.get('name')}: a model inside a wrapper cannot be written for Keras 3")
     if class_name == "InputLayer":
         config["batch_shape"] = config["batch_input_shape"]
     if class_name == "BatchNormalization" and isinstance(config["axis"], (list, tuple)):
@@ -65,7 +73,8 @@ def _layer(entry: dict[str, Any]) -> dict[str, Any]:
         config["axis"] = config["axis"][0]
     if class_name == "LeakyReLU":
         config["negative_slope"] = config.pop("alpha")
-    result = {key: _argument(key, value) for key, value in config.items() if _is_kept(class_name, key, value)}
+    kept = without(f"{class_name} of Keras 3", config, {**_GONE, **_GONE_OF_LAYERS.get(class_name, {})})
+    result = {key: _argument(key, value) for key, value in kept.items()}
     for key in ("activation", "recurrent_activation"):
         if isinstance(result.get(key), str):
             result[key] = _ACTIVATIONS.get(result[key], result[key])
@@ -84,14 +93,6 @@ def _operation(config: dict[str, Any]) -> dict[str, Any]:
     module = "nn" if config["function"] in _NN_OPERATIONS else "numpy"
     inner = {"name": config["name"], **config["options"]}
     return {"module": f"keras.src.ops.{module}", "class_name": name, "config": inner, "registered_name": name}
-
-
-def _is_kept(class_name: str, key: str, value: Any) -> bool:
-    if key not in _GONE:
-        return True
-    if _GONE[key] and value not in _GONE[key]:
-        raise FormatError(f"{class_name}: Keras 3 has no {key}={value!r}")
-    return False
 
 
 def _argument(key: str, value: Any) -> Any:
@@ -184,11 +185,20 @@ def _call(entry: dict[str, Any], node: Any, tensor: Any) -> dict[str, Any]:
         return {"args": [inputs], "kwargs": kwargs}
     args = inputs if isinstance(inputs, list) else [inputs]
     for position, value in entry["config"]["constants"]:
-        args.insert(position, value)
+        args.insert(position, _constant(value))
     return {
         "args": [args] if entry["config"]["function"] in ("concatenate", "stack") else args,
         "kwargs": kwargs,
     }
+
+
+def _constant(value: Any) -> Any:
+    """A constant of an operation; slices and the ellipsis of an index as Keras 3 writes them."""
+    if isinstance(value, dict):
+        return {"class_name": "__slice__", "config": value}
+    if value == "...":
+        return {"class_name": "__ellipsis__", "config": {}}
+    return [_constant(one) for one in value] if isinstance(value, list) else value
 
 
 def _mapped(value: Any, change: Any, keep: bool = False) -> Any:

@@ -62,7 +62,7 @@ def _numbered(model: Any) -> bytes:
     buffer = io.BytesIO()
     with _h5py().File(buffer, "w") as file:
         for slot in numbered.slots("", named(model)):
-            for path in slot.written if slot.variables else ():
+            for path in slot.written:  # layers without weights too: Keras 2 looks for their groups
                 group = file.require_group(f"{path}/vars" if path else "vars")
                 for index, variable in enumerate(slot.variables):
                     group.create_dataset(str(index), data=variable.numpy())
