@@ -18,8 +18,9 @@ assert operators and recurrent  # importing them has filled the table of operato
 
 Array = NDArray[Any]
 
-# How many elements may be computed when a graph is loaded; nodes of constants beyond run in every call.
-FOLDING = 1 << 25
+# How many elements may be computed when a graph is loaded, and how many more for each that is in the file;
+# nodes of constants beyond run in every call.
+_FOLDED, _FOLDED_FACTOR = 1 << 22, 4
 
 STANDARD = ("", "ai.onnx")
 
@@ -102,7 +103,7 @@ class _Budget:
     """How much may still be computed while a file is loaded."""
 
     def __init__(self) -> None:
-        self.left = FOLDING
+        self.left = _FOLDED
 
 
 def compiled(graph: GraphProto, opset: int) -> Program:
@@ -148,6 +149,7 @@ class _Compiler:
         for tensor in graph.initializer:
             array = tensors.to_array(tensor)
             program.parameters += array.size
+            self.budget.left += _FOLDED_FACTOR * array.size
             self._constant(self._define(tensor.name, f"initializer {tensor.name!r}"), array)
         names = [info.name for info in graph.input if info.name not in self.slots]
         program.inputs = names
@@ -241,7 +243,8 @@ class _Compiler:
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FormatError(f"ONNX {step.label}: {error}") from error
         for slot, array in zip(step.outputs, result if type(result) is tuple else (result,), strict=False):
-            self.budget.left -= np.size(array)
+            if not any(np.may_share_memory(array, one) for one in arguments if one is not None):
+                self.budget.left -= np.size(array)  # views take no memory
             if slot > 1:
                 self._constant(slot, array)
         return True
