@@ -1,6 +1,6 @@
 """Exports small PyTorch models to files/*.onnx, with inputs and PyTorch's outputs in files/*.npz.
 
-Needs torch and onnx: `python tests/formats/onnx/make_onnx_fixtures.py`.
+Needs torch, onnx and, for dynamo_tagger, onnxscript: `python tests/formats/onnx/make_onnx_fixtures.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -75,6 +76,22 @@ class Packed(nn.Module):
         return sequence, h, c
 
 
+def strip(path: Path) -> None:
+    """Takes out where in which source the nodes come from."""
+    model = onnx.load(path)
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        model.graph,
+    ):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+
+
 def main() -> None:
     """Writes all fixtures."""
     torch.manual_seed(0)
@@ -112,10 +129,19 @@ def main() -> None:
                 module, inputs, FILES / f"{name}.onnx", input_names=input_names, output_names=output_names,
                 dynamic_axes=axes, opset_version=17, dynamo=False,
             )  # fmt: skip
+            if name == "tagger":  # by the newer exporter as well
+                shapes = {"tokens": {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}}
+                torch.onnx.export(
+                    module, inputs, FILES / "dynamo_tagger.onnx", input_names=input_names,
+                    output_names=output_names, dynamic_shapes=shapes, dynamo=True, external_data=False,
+                )  # fmt: skip
+                strip(FILES / "dynamo_tagger.onnx")
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = {f"in_{key}": value.numpy() for key, value in zip(input_names, inputs, strict=True)}
         arrays |= {f"out_{key}": value.numpy() for key, value in zip(output_names, outputs, strict=True)}
         np.savez(FILES / f"{name}.npz", **arrays)
+        if name == "tagger":
+            np.savez(FILES / "dynamo_tagger.npz", **arrays)
 
 
 if __name__ == "__main__":
