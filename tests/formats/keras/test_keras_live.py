@@ -32,7 +32,7 @@ FEW = settings(max_examples=6, suppress_health_check=list(HealthCheck), deadline
 def recurrent(draw: Any, returns: bool = False, plain: bool = False) -> Any:
     """A recurrent Keras layer with random options.
 
-    `plain`: without those on which Keras fails where there are masks: unrolled loops that go backwards (Keras 3
+    `plain`: without those on which Keras fails where there are masks: unrolled loops backwards (Keras 3
     stops, Keras 2 zeroes the wrong steps), and a Bidirectional whose first layer goes backwards (Keras 3).
     """
     kind = draw(st.sampled_from(["LSTM", "GRU", "SimpleRNN"]))
