@@ -126,3 +126,19 @@ def test_stacks_keep_the_order_of_their_cells(cells: bool, tmp_path: Path) -> No
         assert_weights(model, before)
     with h5py.File(tmp_path / "a.weights.h5") as file:
         assert file["layers/rnn/cell/cells/lstm_cell_1/vars/1"].shape == (3, 12)
+
+
+def test_groups_that_share_each_other_are_not_followed_without_end(tmp_path: Path) -> None:
+    path = keras_files.unpacked(2, "sequential.h5", tmp_path)
+    with h5py.File(path, "a") as file:
+        group = file["model_weights"]
+        for _ in range(18):  # twice in each other: 2 ** 18 paths
+            inner = group.create_group("one")
+            group["two"] = inner
+            group = inner
+    with pytest.raises(rnnpack.FormatError, match="more than 50000 groups|without end"):
+        rnnpack.load(path)
+    loop: dict[str, Any] = {}
+    loop["again"] = loop
+    with pytest.raises(rnnpack.FormatError, match="more than 50000 groups and arrays"):
+        reading.count_numbers(loop)
