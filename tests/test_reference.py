@@ -18,7 +18,8 @@ CASES = [case for case in golden_store.load_all(GOLDENS) if golden_oracle.suppor
 def test_enough_cases_reach_the_oracle() -> None:
     """A filter gone wrong would silently leave nothing to compare."""
     assert len(CASES) > 400
-    for kind in (*reference.CELLS, "stack", "bidirectional", "stateful"):
+    own = {"peephole_lstm", "projected_lstm"}  # Keras has none; goldens/lstm_kinds/ is about them
+    for kind in ({*reference.CELLS} - own) | {"stack", "bidirectional", "stateful"}:
         assert sum(case["name"].startswith(f"{kind}/") for case in CASES) >= 20
 
 
@@ -64,9 +65,17 @@ def test_bounded_rows_give_the_same_values_as_plain_rows() -> None:
     """Carrying bounds through the loop must not change what the loop computes."""
     rng = np.random.default_rng(1)
     for name, cell in reference.CELLS.items():
-        blocks = {"simple_rnn": 1, "lstm": 4}.get(name, 3)
+        blocks = 1 if name == "simple_rnn" else 4 if "lstm" in name else 3
+        own = {"peephole_lstm": rng.normal(size=(3, 4)), "projected_lstm": rng.normal(size=(1, 4, 4))}
         bias = rng.normal(size=(2, 3 * 4) if name == "gru" else blocks * 4)
-        made = cell(rng.normal(size=(3, blocks * 4)), rng.normal(size=(4, blocks * 4)), bias)
+        made = cell(
+            rng.normal(size=(3, blocks * 4)),
+            rng.normal(size=(4, blocks * 4)),
+            bias,
+            "tanh",
+            "sigmoid",
+            *own.get(name, ()),
+        )
         layer = reference.Layer((made,), return_sequences=True, go_backwards=True)
         x, mask = rng.normal(size=(3, 5, 3)), rng.random((3, 5)) < 0.6
         plain = reference.run(layer, x, mask)

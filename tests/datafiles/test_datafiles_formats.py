@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from rnnpack.datafiles import Chunk, Column, RowSource, SinkState, create_rows, open_rows
 from rnnpack.datafiles.columns import chunk_rows, columns_of
+from rnnpack.datafiles.sink import PartialFile
 from rnnpack.formats import FormatError
 
 DENSE = [".npy", ".npz", ".parquet", ".csv"]
@@ -197,7 +198,7 @@ def test_row_groups_end_in_time(tmp_path: Path, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize("suffix", DENSE)
-@pytest.mark.parametrize("cut", [0, 5])
+@pytest.mark.parametrize("cut", [0, 5000])
 def test_an_interrupted_file_is_gone_on_with(suffix: str, cut: int, tmp_path: Path) -> None:
     needs(suffix)
     rows: Chunk = {"x": np.random.default_rng(1).normal(size=(20, 2, 3)).astype("float32")}
@@ -220,6 +221,28 @@ def test_an_interrupted_file_is_gone_on_with(suffix: str, cut: int, tmp_path: Pa
             sink.append(part(rows, start, start + 4))
     assert path.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, f"whole{suffix}"])
+
+
+@pytest.mark.parametrize("suffix", DENSE)
+def test_an_append_that_fails_leaves_no_trace(suffix: str, tmp_path: Path, monkeypatch: Any) -> None:
+    needs(suffix)
+    rows: Chunk = {"x": np.arange(12.0).reshape(6, 2)}
+    write(tmp_path / f"whole{suffix}", rows, 2)
+    sink = create_rows(tmp_path / f"rows{suffix}", columns_of(rows))
+    sink.append(part(rows, 0, 2))
+    sound = PartialFile.write
+
+    def half(self: PartialFile, data: Any) -> None:
+        sound(self, memoryview(data).cast("B")[: memoryview(data).nbytes // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PartialFile, "write", half)
+        sink.append(part(rows, 2, 4))
+    sink.append(part(rows, 2, 4))
+    sink.append(part(rows, 4, 6))
+    sink.finish()
+    assert (tmp_path / f"rows{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
 
 
 def test_a_partial_file_that_is_too_short_is_refused(tmp_path: Path) -> None:

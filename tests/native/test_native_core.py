@@ -17,34 +17,47 @@ from numpy.typing import NDArray
 
 from rnnpack import _core
 
-KINDS = {"simple_rnn": 1, "lstm": 4, "gru": 3, "gru_reset_before": 3}
-ORACLES = {
-    "simple_rnn": reference.SimpleRNNCell,
-    "lstm": reference.LSTMCell,
-    "gru": reference.GRUCell,
-    "gru_reset_before": reference.GRUResetBeforeCell,
+KINDS = {
+    "simple_rnn": 1,
+    "lstm": 4,
+    "gru": 3,
+    "gru_reset_before": 3,
+    "peephole_lstm": 4,
+    "projected_lstm": 4,
 }
+# Weights that only one kind has.
+OWN = {"peephole_lstm": "peepholes", "projected_lstm": "projection_kernel"}
 
 
 def weights(
     kind: str, features: int, units: int, dtype: Any = np.float32, seed: int = 0
 ) -> list[NDArray[Any]]:
+    """Kernels, bias and the kind's own weights; a projected h has so many units, its gates have more."""
     rng = np.random.default_rng(seed)
-    columns = KINDS[kind] * units
+    inner = units + 3 if kind == "projected_lstm" else units
+    columns = KINDS[kind] * inner
     bias_shape = (2, columns) if kind == "gru" else (columns,)
-    return [
+    arrays = [
         (rng.normal(size=(features, columns)) / np.sqrt(features)).astype(dtype),
         (rng.normal(size=(units, columns)) / np.sqrt(units)).astype(dtype),
         (rng.normal(size=bias_shape) / 10).astype(dtype),
     ]
+    if kind == "peephole_lstm":
+        arrays.append((rng.normal(size=(3, units)) / 2).astype(dtype))
+    if kind == "projected_lstm":
+        arrays.append((rng.normal(size=(inner, units)) / np.sqrt(inner)).astype(dtype))
+    return arrays
 
 
 def pack(kind: str, arrays: list[NDArray[Any]], isa: str = "") -> _core.PackedCell:
-    return _core.PackedCell(kind, *arrays, "tanh", "sigmoid", isa)
+    own: dict[str, Any] = {OWN[kind]: arrays[3]} if kind in OWN else {}
+    return _core.PackedCell(kind, *arrays[:3], "tanh", "sigmoid", isa, **own)
 
 
 def oracle(kind: str, arrays: list[NDArray[Any]]) -> Any:
-    return ORACLES[kind](*(a.astype(np.float64) for a in arrays))
+    wide = [a.astype(np.float64) for a in arrays]
+    own = wide[3] if kind == "peephole_lstm" else wide[3:]
+    return reference.CELLS[kind](*wide[:3], "tanh", "sigmoid", *own)
 
 
 # Dispatch -----------------------------------------------------------------------------------------
@@ -185,6 +198,8 @@ BAD_CELLS: list[tuple[type[Exception], str, dict[str, Any]]] = [
     (ValueError, r"bias: expected shape \(2, 12\)", {"bias": BIAS[0]}),
     (TypeError, r"bias: expected dtype float32", {"bias": BIAS.astype(np.float64)}),
     (TypeError, r"recurrent_kernel: expected dtype float64", {"kernel": DOUBLE}),
+    (ValueError, r"peepholes: expected None for kind 'gru', got an array", {"peepholes": KERNEL}),
+    (ValueError, r"projection_kernel: expected None for kind 'gru'", {"projection_kernel": KERNEL}),
 ]
 
 
@@ -196,6 +211,42 @@ def test_bad_arguments_of_packed_cell_name_the_argument(
     names = {"activation": "tanh", "recurrent_activation": "sigmoid"}
     with pytest.raises(error, match=message):
         _core.PackedCell(**{**good, **names, **changed})
+
+
+BAD_OWN: list[tuple[type[Exception], str, str, Any]] = [
+    (TypeError, r"peepholes: expected a NumPy array, got .*NoneType", "peephole_lstm", None),
+    (TypeError, r"peepholes: expected dtype float32, got float64", "peephole_lstm", np.zeros((3, 4))),
+    (ValueError, r"peepholes: expected shape \(3, 4\), got \(4, 3\)", "peephole_lstm", np.zeros((4, 3), "f")),
+    (ValueError, r"peepholes: expected shape \(3, 4\), got \(12,\)", "peephole_lstm", np.zeros(12, "f")),
+    (TypeError, r"projection_kernel: expected a NumPy array", "projected_lstm", None),
+    (TypeError, r"projection_kernel: expected dtype float32", "projected_lstm", np.zeros((7, 4))),
+    (ValueError, r"recurrent_kernel: expected shape \(4, 24\)", "projected_lstm", np.zeros((6, 4), "f")),
+    *(
+        (ValueError, r"projection_kernel: expected shape \(units, 4\) with units >= 1", "projected_lstm", bad)
+        for bad in (np.zeros((7, 3), "f"), np.zeros((0, 4), "f"), np.zeros(4, "f"), np.zeros((7, 4, 1), "f"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "kind", "own"), BAD_OWN)
+def test_bad_weights_of_one_kind_name_the_argument(
+    error: type[Exception], message: str, kind: str, own: Any
+) -> None:
+    with pytest.raises(error, match=message):
+        pack(kind, [*weights(kind, 3, 4)[:3], own])
+
+
+def test_sizes_of_a_projected_cell() -> None:
+    cell = pack("projected_lstm", weights("projected_lstm", 2, 4))
+    assert (cell.input_size, cell.units, cell.output_size, cell.state_count) == (2, 7, 4, 2)
+    x, h, c = np.zeros((2, 5, 2), "f"), np.zeros((2, 4), "f"), np.zeros((2, 7), "f")
+    outputs, states = call([cell], x, [h, c])
+    assert (outputs.shape, [s.shape for s in states]) == ((2, 5, 4), [(2, 4), (2, 7)])
+    for bad in ([c, c], [h, h], [c, h]):
+        with pytest.raises(ValueError, match=r"states\[[01]\]: expected shape \(2, [47]\)"):
+            call([cell], x, bad)
+    with pytest.raises(ValueError, match=r"cells: expected cell 1 to read 4 features, it reads 7"):
+        call([cell, pack("lstm", weights("lstm", 7, 3))], x)
 
 
 def test_outputs_too_large_to_address_are_refused_before_any_allocation() -> None:

@@ -153,16 +153,19 @@ class RowSink(ABC):
             ValueError: the chunk does not fit the columns.
         """
         rows = checked_chunk(chunk, self.columns)
-        self._write({column.name: chunk[column.name] for column in self.columns}, self._file)
+        try:
+            self._write({column.name: chunk[column.name] for column in self.columns}, self._file)
+        except BaseException:
+            self._file.cut(self._state.size)
+            raise
         self._state = SinkState(self._state.rows + rows, self._file.size)
 
     def commit(self) -> SinkState:
-        """Brings what was appended to the disk, also after an interrupted `append`.
+        """Brings what was appended to the disk.
 
         Returns:
             The state to go on from.
         """
-        self._file.cut(self._state.size)
         self._file.sync()
         return self._state
 

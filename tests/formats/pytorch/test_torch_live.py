@@ -16,6 +16,7 @@ from rnnpack.formats.pytorch import from_torch, to_torch_state_dict
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+torch.set_num_threads(1)  # these modules are small, and the machine may be busy
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 
@@ -57,14 +58,14 @@ def terms(module: Any) -> int:
     return int(module.input_size + 3 * module.hidden_size + 2)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(modules())
 def test_modules_compute_the_same(module: Any) -> None:
     x, y, hn, cn = run(module)
     compare(from_torch(module)(x), y, hn, cn, terms(module))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(modules())
 def test_state_dicts_go_there_and_back(module: Any) -> None:
     options = {"batch_first": module.batch_first, "nonlinearity": getattr(module, "nonlinearity", "tanh")}
@@ -76,7 +77,7 @@ def test_state_dicts_go_there_and_back(module: Any) -> None:
     compare(model(x), y, hn, cn, terms(module))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(modules())
 def test_initial_states(module: Any) -> None:
     directions = 2 if module.bidirectional else 1

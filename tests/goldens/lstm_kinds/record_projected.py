@@ -1,7 +1,7 @@
 """Record projected.npz with live PyTorch 2: ``python record_projected.py``.
 
-``torch.nn.LSTM(proj_size=...)`` has the gates' order i, f, candidate, o, matrices that are multiplied from the
-left, and two biases that are added. Rows of different lengths are packed sequences there.
+``torch.nn.LSTM(proj_size=...)`` has the gates' order i, f, candidate, o, transposed matrices, and two biases
+that are added. Rows of different lengths are packed sequences there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def record(name: str, seed: int) -> dict[str, Any]:
         F, units, layers, bias, batch_first=True, bidirectional=both, proj_size=outputs, dtype=kind
     )
     for weight in layer.parameters():
-        torch.nn.init.normal_(weight, 0.0, 0.6 / max(weight.shape[-1], 9) ** 0.5 if weight.ndim == 2 else 0.4)
+        torch.nn.init.normal_(weight, 0.0, 0.4 / max(weight.shape[-1], 9) ** 0.5 if weight.ndim == 2 else 0.4)
     x = torch.randn(B, T, F, dtype=kind)
     first = [torch.randn(layers, B, size, dtype=kind) for size in (outputs, units)] if given else None
     packed: Any = x

@@ -1,4 +1,4 @@
-"""The peephole cell against TensorFlow 1's, the projected one against PyTorch's, as recorded beside this file.
+"""The peephole cell against TensorFlow 1's, the projected one against PyTorch's, recorded beside this file.
 
 Both sides round, so results may be apart by twice the running error bound of ``tolerance.py``.
 """
@@ -37,7 +37,7 @@ def assert_close(got: list[Any], recorded: list[Any], want: list[tolerance.Bound
     """Ours and the recorded arrays agree within both sides' bounds."""
     for array, other, bounded in zip(got, recorded, want, strict=True):
         assert array.dtype == other.dtype == np.dtype(dtype)
-        assert bounded.error.max() < 1e-3, "the bounds say nothing"
+        assert bounded.error.max() < 5e-3, "the bounds say nothing"
         assert tolerance.excess(array, other, 2 * bounded.error + np.finfo(dtype).tiny) <= 1
 
 

@@ -51,7 +51,17 @@ def as_keras_2(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
             result[key] = _ACTIVATIONS.get(result[key], result[key])
     if class_name == "Bidirectional":
         _bidirectional(result)
+    if class_name == "TimeDistributed":
+        _time_distributed(result)
     return result
+
+
+def _time_distributed(config: dict[str, Any]) -> None:
+    """Frees the batch size of a model that Keras 3 built for one timestep: here it gets all steps at once."""
+    inner = config.get("layer", {}).get("config") if isinstance(config.get("layer"), dict) else None
+    for entry in inner.get("layers", []) if isinstance(inner, dict) else []:
+        if entry["class_name"] == "InputLayer":
+            entry["config"]["batch_input_shape"] = [None, *entry["config"]["batch_input_shape"][1:]]
 
 
 def _bidirectional(config: dict[str, Any]) -> None:
