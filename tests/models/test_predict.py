@@ -157,6 +157,22 @@ def test_cells_of_ones_own():
     close(model.predict(rows), np.concatenate([model(row[None]) for row in rows]))
 
 
+class WithConstants(GRUCell):
+    """Adds the mean over time of its constants."""
+
+    def call(self, inputs, states, constants=None):
+        output, new = super().call(inputs, states)
+        return output + constants[0].mean(axis=1), new
+
+
+def test_rows_that_do_not_belong_together_are_refused_as_each_is_alone():
+    a, b = Input((None, F)), Input((None, F))
+    model = Model([a, b], LSTM(2)(layers.Add()([a, b])))
+    with pytest.raises(ValueError):
+        model.predict([rows_of([2, 3]), rows_of([3, 2])])
+    assert model.predict([rows_of([2, 3]), rows_of([2, 3])]).shape == (2, 2)
+
+
 # Arrays with padding.
 
 
@@ -210,6 +226,8 @@ def test_tokens_with_padding_are_cut_for_a_model_with_a_fixed_length(batches):
         lambda x, m: GRU(3, go_backwards=True, return_sequences=True)(m),
         lambda x, m: layers.Dropout(0.5)(m, training=False),
         lambda x, m: layers.Flatten()(m) if x.shape[1] else GRU(3)(x),
+        lambda x, m: [GRU(3)(Masking()(layers.Dense(2, bias_initializer="ones")(x))), GRU(2)(m)],
+        lambda x, m: RNN(WithConstants(2))(m, constants=[layers.Dense(2)(m)]),
     ],
 )
 @pytest.mark.parametrize("time", [None, 9])

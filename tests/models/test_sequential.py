@@ -155,6 +155,10 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing():
     assert not states.built and len(model.layers) == 1 and model.output_shape == (None, 4)
     with pytest.raises(ValueError, match="must be the first"):
         Sequential([Input((2,)), Input((2,))])
+    empty = Sequential()
+    with pytest.raises(ValueError, match="ndim=3"):
+        empty.add(GRU(2, input_shape=(3,)))
+    assert not empty.built and empty._graph is None and empty.layers == []
 
 
 def test_a_first_call_that_fails_builds_nothing():

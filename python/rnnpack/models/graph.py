@@ -207,8 +207,9 @@ def _by_depth(inputs: list[Any], vertices: list[Any], met: dict[int, int]) -> tu
     unused = [symbol for symbol in inputs if id(symbol) not in owners]
     distinct = list({id(_owner(vertex)): _owner(vertex) for vertex in (*vertices, *unused)}.values())
     distinct.sort(key=lambda owner: (-owners.get(id(owner), 0), met.get(id(owner), -1)))
+    order = {key: (-depth, place) for place, (key, depth) in enumerate(depths.items())}
     nodes = [vertex for vertex in vertices if isinstance(vertex, Node)]
-    return distinct, sorted(nodes, key=lambda node: -depths[id(node)])
+    return distinct, sorted(nodes, key=lambda node: order[id(node)])
 
 
 def _check_names(members: Iterable[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
 from rnnpack.engine import nest
@@ -134,8 +134,8 @@ class Sequential(Model):
             raise ValueError(f'Sequential model "{self.name}" has no layers')
         first = self.layers[0]
         with all_or_nothing(self):
+            self._inferred = True  # first: another thread that sees the graph must not be held to its sizes
             self._set_graph(Input(batch_shape=shape, dtype=first.dtype, name=f"{first.name}_input"))
-            self._inferred = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs the model, and builds it first where that has not happened.
@@ -144,12 +144,28 @@ class Sequential(Model):
             ValueError: the inputs do not fit the layers. The model is as before then.
         """
         given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
-        shape = self._unfamiliar(as_shape(given.shape)) if hasattr(given, "shape") else None
-        if shape is None:
-            return super().__call__(inputs, *args, **kwargs)
+        shape = as_shape(given.shape) if hasattr(given, "shape") else None
+        if self._graph is None and shape is not None:
+            with all_or_nothing(self):
+                self._adapt(shape)
+                return super().__call__(inputs, *args, **kwargs)
+        outputs = super().__call__(inputs, *args, **kwargs)
+        if shape is not None and self._unfamiliar(shape) is not None:
+            with suppress(ValueError):  # layers that can do without a known size only with arrays
+                self._adapt(shape)
+        return outputs
+
+    @property
+    def input_spec(self) -> Any:
+        """What the input must look like; None where the layers decide."""
+        return None if self._inferred else super().input_spec
+
+    def _adapt(self, shape: tuple[int | None, ...]) -> None:
+        """Makes the graph for inputs of this shape as well; it only ever becomes more general."""
         with all_or_nothing(self):
-            self._infer(shape)
-            return super().__call__(inputs, *args, **kwargs)
+            wanted = self._unfamiliar(shape)
+            if wanted is not None:
+                self._infer(wanted)
 
     def _unfamiliar(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
         """The input shape that the graph must be made for before a call on this one; None if it fits."""

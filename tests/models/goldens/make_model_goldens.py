@@ -155,6 +155,26 @@ def inputs_as_outputs_and_unused_ones() -> Any:
     return Model([x, unused], [x, layers.GRU(2)(x)]), [numbers(B, T, F), numbers(B, 2)]
 
 
+def skipped_layers() -> Any:
+    x = Input((T, F), name="x")
+    first = layers.Dense(F, name="z_first")(x)
+    second = layers.Dense(F, name="y_second")(first)
+    third = layers.Dense(F, name="x_third")(second)
+    joined = layers.Add(name="joined")([third, first])
+    again = layers.Add(name="again")([first, layers.Dense(F, name="w_fourth")(joined), x])
+    side = layers.Dense(2, name="side")(first)
+    return Model(x, [side, again, layers.Dense(2, name="a_last")(second)]), [numbers(B, T, F)]
+
+
+def states_kept_between_calls() -> Any:
+    x = Input(batch_shape=(B, T, F), name="x")
+    layer = layers.LSTM(F, stateful=True, return_sequences=True)
+    late = layer(layers.Dense(F)(x))
+    early = layer(x)
+    once_more = layer(layers.Dense(F)(layers.Dense(F)(x)))
+    return Model(x, [early, once_more, late]), [numbers(B, T, F)]
+
+
 CASES: tuple[Callable[[], Any], ...] = (
     states_and_shared_layers,
     masked_row,
@@ -168,6 +188,8 @@ CASES: tuple[Callable[[], Any], ...] = (
     stacked_cells,
     order_of_weights,
     inputs_as_outputs_and_unused_ones,
+    skipped_layers,
+    states_kept_between_calls,
 )
 
 
