@@ -144,7 +144,23 @@ def test_members_of_one_name(tmp_path: Path) -> None:
         with zipfile.ZipFile(out, "w") as file:
             file.writestr("x.npy", three)
             file.writestr("x.npy", three)
-    refused(tmp_path / "x.npz", out.getvalue(), "different names")
+    refused(tmp_path / "x.npz", out.getvalue(), "the same name")
+
+
+def test_a_stored_size_that_is_a_lie(tmp_path: Path) -> None:
+    lie = header(good.replace("(3,)", "(1000000000000,)"))
+    data = bytearray(archive({"x.npy": lie}))
+    directory = data.index(b"PK\x01\x02")
+    data[directory + 24 : directory + 28] = (2**32 - 1).to_bytes(
+        4, "little"
+    )  # the size is in the extra field
+    extra = b"\x01\x00\x08\x00" + (len(lie) + 4 * 10**12).to_bytes(8, "little")
+    data[directory + 30 : directory + 32] = len(extra).to_bytes(2, "little")
+    end = directory + 46 + len("x.npy")
+    data[end:end] = extra
+    at = data.index(b"PK\x05\x06")
+    data[at + 12 : at + 16] = (at - directory).to_bytes(4, "little")
+    refused(tmp_path / "x.npz", bytes(data), "array 'x' has 4000000000000 bytes, there are")
 
 
 def test_compressed_data_that_are_damaged(tmp_path: Path) -> None:

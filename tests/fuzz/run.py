@@ -37,7 +37,7 @@ def work(name: str, seconds: int, findings: Path) -> None:
     import atheris
 
     sys.path.insert(0, str(HERE))
-    with atheris.instrument_imports(include=["rnnpack.formats"]):
+    with atheris.instrument_imports(include=["rnnpack.formats", "rnnpack.datafiles"]):
         fuzzer = importlib.import_module(name)
         from rnnpack.formats import FormatError
 

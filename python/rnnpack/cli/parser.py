@@ -36,7 +36,7 @@ _RUN = """\
 examples:
   rnnpack run model.keras x.npy -o y.npy
   rnnpack run model.onnx sensors.parquet -o scores.parquet --columns speed,load
-  rnnpack run model.pt x.npz -o y.csv --precision bfloat16 --threads 4
+  rnnpack run model.pt x.npz -o y.npz --precision bfloat16 --threads 4
   rnnpack run model.keras x.npy -o y.npy --resume       goes on with an interrupted run
 
 Input and output are read and written in chunks: they may be larger than memory. Until it is complete the
@@ -154,7 +154,7 @@ def _run(parser: Any) -> None:
     parser.add_argument(
         "--batch-size", type=_count, default=32, metavar="N", help="rows that run together (32)"
     )
-    _threads_and_precision(parser)
+    _threads_and_precision(parser, "threads of a call (all processors; 1 for workers of Ray)")
     parser.add_argument(
         "--chunk-rows",
         type=_count,
@@ -208,10 +208,8 @@ def _bench(parser: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _threads_and_precision(parser: Any) -> None:
-    parser.add_argument(
-        "--threads", type=_count, metavar="N", help="threads of a call (all processors; 1 for workers of Ray)"
-    )
+def _threads_and_precision(parser: Any, threads: str = "threads of a call (all processors)") -> None:
+    parser.add_argument("--threads", type=_count, metavar="N", help=threads)
     parser.add_argument(
         "--precision",
         choices=("full", "bfloat16", "int8"),

@@ -24,6 +24,7 @@ from rnnpack.datafiles.sink import PartialFile
 from rnnpack.datafiles.source import RowSource
 from rnnpack.datafiles.spooled import SpooledSink
 from rnnpack.formats.errors import FormatError
+from rnnpack.formats.limits import open_archive
 
 LENGTHS = "_row_lengths"
 
@@ -31,6 +32,18 @@ LENGTHS = "_row_lengths"
 _PIECE = 1 << 20
 # A row beyond this is taken for damage.
 _LARGEST_ROW = 1 << 30
+# What the standard library raises for damaged archives.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -130,6 +143,8 @@ class NpzSource(RowSource):
         self._raw = path.open("rb", buffering=0)
         self._stack: list[Any] = [self._raw]
         try:
+            with open_archive(path):
+                pass  # its directory is sound and not absurdly large
             with self._sound("the archive"):
                 self._zip = zipfile.ZipFile(path)
             self._stack.append(self._zip)
@@ -148,28 +163,17 @@ class NpzSource(RowSource):
     def _sound(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            struct.error,
-        ) as error:
+        except FormatError:
+            raise
+        except _DAMAGED as error:
             raise self._refuse(f"{what} is damaged or of an unknown kind: {error}") from None
-        except (ValueError, OverflowError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise self._refuse(f"{what} is damaged: {error}") from None
 
     def _read_members(self) -> dict[str, tuple[zipfile.ZipInfo, npy_format.Header]]:
         members: dict[str, tuple[zipfile.ZipInfo, npy_format.Header]] = {}
         for info in self._zip.infolist():
             name = info.filename.removesuffix(".npy")
-            if name == info.filename or name in members:
-                raise self._refuse(
-                    f"expected arrays with different names, got the member {info.filename!r:.80}"
-                )
+            if name == info.filename:
+                raise self._refuse(f"expected arrays only, got the member {info.filename!r:.80}")
             with self._sound(f"array {name!r:.80}"), self._zip.open(info) as file:
                 header = npy_format.read_header(file, self._named(name))
                 begin = file.tell()
@@ -266,7 +270,11 @@ class NpzSource(RowSource):
         self._raw.seek(info.header_offset + _LOCAL_HEADER.size + name_length + extra_length)
         if npy_format.read_header(self._raw, self._named(name)) != header:
             raise self._refuse(f"array {name!r} has two headers that differ")
-        return self._raw.tell()
+        begin = self._raw.tell()
+        left = os.fstat(self._raw.fileno()).st_size - begin
+        if header.nbytes > left:
+            raise self._refuse(f"array {name!r} has {header.nbytes} bytes, there are {left}")
+        return begin
 
     def _named(self, name: str) -> str:
         return f"{self.path}: array {name!r}"

@@ -48,6 +48,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+def _is_pair(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return type(value[0]) is int and 0 <= value[0] < 64
+
+
 class Operation(Layer):
     """Applies a function of NumPy to inputs, such as `Operation("add", constants=[[1, 0.5]])(x)`: x + 0.5.
 
@@ -77,13 +83,10 @@ class Operation(Layer):
             raise ValueError(
                 f"Operation: unknown function {function!r}, expected one of {sorted(_FUNCTIONS)}"
             )
-        pairs = [tuple(pair) for pair in constants]
-        if not all(
-            len(pair) == 2 and type(pair[0]) is int and 0 <= pair[0] <= len(pairs) + 64 for pair in pairs
-        ):
+        if not all(map(_is_pair, constants if isinstance(constants, (list, tuple)) else [constants])):
             raise ValueError(f"Operation: `constants` must hold [position, value] pairs, got {constants!r}")
         self.function = function
-        self.constants = sorted(pairs, key=lambda pair: pair[0])
+        self.constants = sorted(map(tuple, constants), key=lambda pair: pair[0])
         self.options = dict(options or {})
         self.supports_masking = function == "with_mask"
 

@@ -1,4 +1,4 @@
-"""Configurations of other Keras versions in the form of Keras 2.15; the examples follow files of their time."""
+"""Configurations of other Keras versions in the form of Keras 2.15, as files of their time have them."""
 
 from __future__ import annotations
 

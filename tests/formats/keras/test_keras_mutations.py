@@ -5,6 +5,7 @@ Damaged bytes of Keras files are tried in test_format_mutations.py; here the fil
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import tempfile
@@ -21,10 +22,12 @@ import rnnpack
 from rnnpack.formats.keras import load
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), st.just(10**12), st.just(2**70), st.floats(), st.text(max_size=5),
-    st.just([]), st.just({}), st.just([None, 10**9, 10**9]), st.just({"class_name": "LSTM"}),
+    st.none(), st.booleans(), st.integers(-3, 3), st.just(10**12), st.just(2**70), st.floats(),
+    st.text(max_size=5), st.just([]), st.just({}), st.just([None, 10**9, 10**9]),
+    st.just({"class_name": "LSTM"}),
     st.sampled_from(["Dense", "Lambda", "Functional", "softmax", "__tuple__", "Operation", "nested", "lstm"]),
-    st.just(["lstm", 0, 0]), st.just({"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}),
+    st.just(["lstm", 0, 0]),
+    st.just({"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}),
 )  # fmt: skip
 
 _CASES = [
@@ -59,7 +62,7 @@ def tampered(case: tuple[int, str], edits: list[tuple[float, bool, Any]], metada
         for key in way:
             target = target[key]
         if replaced:
-            target[last] = value
+            target[last] = copy.deepcopy(value)
         else:
             del target[last]
     members["config.json"] = json.dumps(config).encode()

@@ -283,3 +283,14 @@ def test_other_programs_read_what_is_written() -> None:
         and model.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 3
     )
     assert wire.decode(ModelProto, model.SerializeToString()) == wire.decode(ModelProto, data)
+
+
+def test_what_is_computed_while_loading_is_bounded_all_together() -> None:
+    nodes = [om.node("ConstantOfShape", "size", "y0")]
+    for at in range(40):  # each reshape of a transposed array is a copy
+        nodes += [om.node("Transpose", f"y{at}", f"t{at}"), om.node("Reshape", f"t{at} other", f"y{at + 1}")]
+    outputs = [f"y{at}" for at in range(41)]
+    sizes = {"size": np.array([1000, 1000]), "other": np.array([500, 2000])}
+    model = loads(om.model(nodes, {}, outputs, sizes))
+    assert len(model._program.steps) > 60
+    np.testing.assert_array_equal(model()[40], np.zeros((500, 2000)))

@@ -15,6 +15,7 @@ import pytest
 import rnnpack.formats.onnx as onnx_format
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.onnx import OnnxModel, loads
+from rnnpack.formats.onnx.operators import flow
 
 FILES = Path(__file__).parent / "files"
 # By PyTorch's exporters; by tf2onnx from Keras, where Loops hold what masks need.
@@ -54,7 +55,7 @@ def test_as_onnx_runtime(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_predict_cuts_where_the_axes_say_batch(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_cuts_where_the_axes_say_batch(name: str) -> None:
     model, inputs, _ = fixture(name)
     whole = listed(model(inputs))
     for size in (1, 2, 100):
@@ -62,9 +63,7 @@ def test_predict_cuts_where_the_axes_say_batch(name: str, capsys: pytest.Capture
             continue  # PyTorch's graph cuts sequences to the longest row of a batch
         for got, expected in zip(listed(model.predict(inputs, batch_size=size)), whole, strict=True):
             np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
-    assert capsys.readouterr().err == ""
-    model.predict(inputs, batch_size=2, verbose=1)
-    assert capsys.readouterr().err.startswith("2/")
+    np.testing.assert_array_equal(listed(model.predict(inputs, None, verbose=1))[0], whole[0])
 
 
 def test_predict_on_axes_without_names() -> None:
@@ -222,8 +221,25 @@ def test_loops() -> None:
     np.testing.assert_array_equal(rows, [[-2, -4], [-3, -6], [-4, -8]])
     with pytest.raises(ValueError, match="without a step"):
         loop(nodes, ["next", "b", "row"], 0)(np.float32([1, 2]))
-    with pytest.raises(ValueError, match="a loop of more than 1048576 steps"):
-        loop([om.node("Identity", "a", "b")], ["on", "b", "on"], 1 << 60)(np.float32([1]))
+
+
+def test_loops_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "MAX_STEPS", 100)
+    endless = body([], ["i", "on", "a"], ["on", "a"])
+    nodes = [om.node("Loop", "- - x", "y", body=endless)]
+    with pytest.raises(ValueError, match="loops of more than 100 steps"):
+        loads(om.model(nodes, {"x": (F32, None)}, ["y"]))(np.ones(1))
+    # Loops in loops count together, those beside each other do not.
+    twenty = {"n": np.array(20)}
+    inner = om.node("Loop", "n - x", "b", body=body([], ["i2", "on2", "a2"], ["on2", "a2"]))
+    nested = om.graph([inner], {name: (F32, None) for name in ("i", "on", "a")}, ["on", "b"])
+    nodes = [om.node("Loop", "n - x", "y", body=nested)]
+    with pytest.raises(ValueError, match="loops of more than 100 steps"):
+        loads(om.model(nodes, {"x": (F32, None)}, ["y"], twenty))(np.ones(1))
+    beside = [
+        om.node("Loop", "n - x", f"y{at}", body=body([], ["i", "on", "a"], ["on", "a"])) for at in range(6)
+    ]
+    assert loads(om.model(beside, {"x": (F32, None)}, ["y5"], twenty))(np.ones(1)) == 1
 
 
 def test_a_node_in_a_loop_is_named() -> None:

@@ -25,21 +25,21 @@ def named(layer: Any, entry: Any = None) -> Named:
     """
     if not isinstance(layer, (Model, Sequential)):
         return Named(_class_name(layer, entry), layer, None)
-    by_name = {child.name: child for child in layer.layers}
-    inner = []
-    for name, child in _entries(entry) or by_name.items():
-        if name in by_name and not isinstance(by_name[name], Operation):
-            inner.append(named(by_name[name], child if isinstance(child, dict) else None))
+    entries = _entries(entry) if isinstance(entry, dict) else {}
+    places = {name: place for place, name in enumerate(entries)}
+    inner = [
+        named(child, entries.get(child.name))
+        for child in sorted(layer.layers, key=lambda child: places.get(child.name, len(places)))
+        if not isinstance(child, Operation)
+    ]
     return Named(_class_name(layer, entry), layer, inner)
 
 
-def _entries(entry: Any) -> list[tuple[str, Any]]:
-    """Names and configurations of a model's layers, where a configuration is at hand."""
-    if not isinstance(entry, dict):
-        return []
+def _entries(entry: dict[str, Any]) -> dict[str, Any]:
+    """The configurations of a model's layers by name, in their order."""
     config = entry["config"]
     entries = config if isinstance(config, list) else config["layers"]
-    return [(one.get("name", one["config"].get("name")), one) for one in entries]
+    return {str(one.get("name", one["config"].get("name"))): one for one in entries}
 
 
 def _class_name(layer: Any, entry: Any) -> str:

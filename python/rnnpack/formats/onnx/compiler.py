@@ -18,8 +18,9 @@ assert operators and recurrent  # importing them has filled the table of operato
 
 Array = NDArray[Any]
 
-# How many elements may be computed when a graph is loaded; nodes of constants beyond run in every call.
-FOLDING = 1 << 25
+# How many elements may be computed when a graph is loaded, and how many more for each that is in the file;
+# nodes of constants beyond run in every call.
+_FOLDED, _FOLDED_FACTOR = 1 << 22, 4
 
 STANDARD = ("", "ai.onnx")
 
@@ -102,7 +103,7 @@ class _Budget:
     """How much may still be computed while a file is loaded."""
 
     def __init__(self) -> None:
-        self.left = FOLDING
+        self.left = _FOLDED
 
 
 def compiled(graph: GraphProto, opset: int) -> Program:
@@ -137,15 +138,18 @@ class _Compiler:
         self.opset, self.budget, self.outer, self.shared = opset, budget, outer, shared
         self.program = Program()
         self.slots: dict[str, int] = {}
+        self.used: set[str] = set()
         self.constants: dict[int, Array] = {}
 
     def compile(self, graph: GraphProto) -> Program:
         program = self.program
+        self.used = {info.name for info in graph.output} | _read_names(graph)
         if graph.sparse_initializer:
             raise FormatError("ONNX: sparse initializers are not supported")
         for tensor in graph.initializer:
             array = tensors.to_array(tensor)
             program.parameters += array.size
+            self.budget.left += _FOLDED_FACTOR * array.size
             self._constant(self._define(tensor.name, f"initializer {tensor.name!r}"), array)
         names = [info.name for info in graph.input if info.name not in self.slots]
         program.inputs = names
@@ -210,7 +214,7 @@ class _Compiler:
             self.program.parameters += inner.parameters
             return inner
 
-        node = Node(proto, self.opset, known, subgraph)
+        node = Node(proto, self.opset, known, subgraph, self.used)
         function = made(node)
         if isinstance(function, Recurrent):
             self.program.recurrent[node.name] = function
@@ -222,7 +226,8 @@ class _Compiler:
         step = Step(function, inputs, outputs, label)
         foldable = OPERATORS[proto.op_type].foldable
         constant = all(slot == 0 or slot in self.constants for slot in inputs)
-        if not (foldable and constant and self._folded(step)):
+        needed = not self.used.isdisjoint(proto.output)
+        if needed and not (foldable and constant and self._folded(step)):
             self.program.steps.append(step)
 
     def _folded(self, step: Step) -> bool:
@@ -238,7 +243,8 @@ class _Compiler:
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FormatError(f"ONNX {step.label}: {error}") from error
         for slot, array in zip(step.outputs, result if type(result) is tuple else (result,), strict=False):
-            self.budget.left -= np.size(array)
+            if not any(np.may_share_memory(array, one) for one in arguments if one is not None):
+                self.budget.left -= np.size(array)  # views take no memory
             if slot > 1:
                 self._constant(slot, array)
         return True
@@ -250,6 +256,17 @@ class _Compiler:
             dead = set(step.inputs) | set(step.outputs)
             step.dead = tuple(sorted(dead - kept))
             kept |= dead
+
+
+def _read_names(graph: GraphProto) -> set[str]:
+    """Names of all values that nodes read, those of subgraphs and what subgraphs return included."""
+    found: set[str] = set()
+    for node in graph.node:
+        found.update(node.input)
+        for attribute in node.attribute:
+            if attribute.g is not None:
+                found |= _read_names(attribute.g) | {info.name for info in attribute.g.output}
+    return found
 
 
 def _with_outer(function: Any, count: int) -> Any:

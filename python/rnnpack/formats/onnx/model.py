@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from rnnpack.explain import Explanation
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.onnx import compiler, tensors
 from rnnpack.formats.onnx.messages import GraphProto, ModelProto, ValueInfoProto
+from rnnpack.progress import progress
 
 Array = NDArray[Any]
 
@@ -127,7 +127,9 @@ class OnnxModel:
             raise ValueError(f"expected {len(specs)} inputs {self.input_names}, got {len(inputs)}")
         return [_fed(spec, value) for spec, value in zip(specs, inputs, strict=True)]
 
-    def predict(self, x: Any, batch_size: int = 32, verbose: Any = 0, batch_axis: int | None = None) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = 32, verbose: Any = "auto", batch_axis: int | None = None
+    ) -> Any:
         """Runs the graph on many rows, `batch_size` at a time.
 
         Which axis counts rows, a file says by its axes' names only: the one with "batch" in its name, in all
@@ -135,31 +137,33 @@ class OnnxModel:
 
         Args:
             x: as for a call: an array, or a list or dict of them.
-            batch_size: rows in a batch.
-            verbose: not 0 to print the progress to stderr; "auto" prints nothing.
+            batch_size: rows in a batch; None means 32.
+            verbose: 1 for a progress line if stderr is a terminal, 0 for none; "auto" is 1 if there are
+                several batches.
             batch_axis: the axis of rows of all inputs and outputs.
 
         Raises:
             ValueError: as for a call; or the inputs' numbers of rows differ.
         """
-        feeds = self._feeds((x,), {})
-        axes = self._row_axes(batch_axis)
+        size = 32 if batch_size is None else batch_size
+        feeds, axes = self._feeds((x,), {}), self._row_axes(batch_axis)
         if axes is None or not feeds:
             return self(*feeds)
         rows = {array.shape[axis] for array, axis in zip(feeds, axes[0], strict=True)}
-        if len(rows) != 1 or batch_size < 1:
+        if len(rows) != 1 or size < 1:
             raise ValueError(
-                f"`x` must have one number of rows and `batch_size` be positive, "
-                f"got {sorted(rows)} and {batch_size}"
+                "`x` must have one number of rows and `batch_size` be positive, "
+                f"got {sorted(rows)} and {size}"
             )
         count, parts = rows.pop(), []
-        for start in range(0, max(count, 1), batch_size):
-            piece = slice(start, start + batch_size)
-            cut = [a[(slice(None),) * axis + (piece,)] for a, axis in zip(feeds, axes[0], strict=True)]
-            part = self(*cut)
-            parts.append(part if isinstance(part, list) else [part])
-            if verbose and verbose != "auto":
-                print(f"{min(count, start + batch_size)}/{count}", file=sys.stderr)
+        shown = bool(verbose) and (verbose != "auto" or count > size)
+        with progress(count, "predict", "rows", shown) as line:
+            for start in range(0, max(count, 1), size):
+                piece = slice(start, start + size)
+                cut = [a[(slice(None),) * axis + (piece,)] for a, axis in zip(feeds, axes[0], strict=True)]
+                part = self(*cut)
+                parts.append(part if isinstance(part, list) else [part])
+                line.advance(min(size, count - start))
         joined = [np.concatenate(p, axis) for p, axis in zip(zip(*parts, strict=True), axes[1], strict=True)]
         return joined[0] if len(joined) == 1 else joined
 
@@ -216,20 +220,24 @@ class OnnxModel:
             raise
         self.precision = precision
 
-    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Prints inputs, outputs, operators, and how the recurrent nodes run.
 
         Args:
-            print_fn: called with each line.
+            print_fn: called with each line; default `print`.
         """
+        for line in self._lines():
+            (print if print_fn is None else print_fn)(line)
+
+    def _lines(self) -> Iterator[str]:
         program = self._program
-        print_fn(f"{self.name}: ONNX graph, opset {self.opset}, {program.parameters:,} parameters")
+        yield f"{self.name}: ONNX graph, opset {self.opset}, {program.parameters:,} parameters"
         for title, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
-            print_fn(f"  {title}: " + "; ".join(map(str, specs)))
+            yield f"  {title}: " + "; ".join(map(str, specs))
         counts = sorted(program.counts.items())
-        print_fn("  operators: " + ", ".join(f"{op} {count}" for op, count in counts))
+        yield "  operators: " + ", ".join(f"{op} {count}" for op, count in counts)
         for name, explanation in self.explain().items():
-            print_fn(f"  {name}: {explanation}")
+            yield f"  {name}: {explanation}"
 
     def __getstate__(self) -> dict[str, Any]:
         """The graph as it was read: what was made of it is made again."""

@@ -70,6 +70,7 @@ class Node:
         opset: the version of the standard operators that the model uses.
         constants: for each input its array where it is a constant, else None.
         subgraph: compiles a graph that is an attribute, see `compiler`.
+        used: names of values that something reads.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class Node:
         proto: NodeProto,
         opset: int,
         constants: list[NDArray[Any] | None],
-        subgraph: Callable[[GraphProto, str], Any] | None = None,
+        subgraph: Callable[[GraphProto, str], Any],
+        used: set[str],
     ) -> None:
         self.op = proto.op_type
         self.name = proto.name or (f"output {proto.output[0]!r}" if proto.output else "unnamed")
@@ -86,6 +88,7 @@ class Node:
         self.inputs = [bool(name) for name in proto.input]
         self.outputs = [bool(name) for name in proto.output]
         self._subgraph = subgraph
+        self._wanted = [name in used for name in proto.output]
         self._attributes: dict[str, AttributeProto] = {}
         for attribute in proto.attribute:
             if attribute.name in self._attributes:
@@ -101,8 +104,8 @@ class Node:
         return index < len(self.inputs) and self.inputs[index]
 
     def wants(self, index: int) -> bool:
-        """Whether there is an output with this index."""
-        return index < len(self.outputs) and self.outputs[index]
+        """Whether something reads the output with this index."""
+        return index < len(self._wanted) and self._wanted[index]
 
     def constant(self, index: int) -> NDArray[Any] | None:
         """The array of an input that is a constant."""
@@ -180,7 +183,7 @@ class Node:
     def graph(self, name: str) -> Any:
         """An attribute that is a graph, compiled."""
         value = self._take(name, "g")
-        if value is None or self._subgraph is None:
+        if value is None:
             raise self.error(f"attribute {name!r} must be a graph")
         return self._subgraph(value, f"{self.name}.{name}")
 

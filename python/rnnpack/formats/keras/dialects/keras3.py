@@ -57,7 +57,7 @@ def as_keras_2(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _time_distributed(config: dict[str, Any]) -> None:
-    """Frees the batch size of a model that Keras 3 has built for one timestep: here it gets all steps at once."""
+    """Frees the batch size of a model that Keras 3 built for one timestep: here it gets all steps at once."""
     inner = config.get("layer", {}).get("config") if isinstance(config.get("layer"), dict) else None
     for entry in inner.get("layers", []) if isinstance(inner, dict) else []:
         if entry["class_name"] == "InputLayer":

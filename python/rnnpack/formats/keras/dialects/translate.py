@@ -28,7 +28,12 @@ def keras_2_15(entry: Any, version: str) -> dict[str, Any]:
         FormatError: not a configuration, or an option without a counterpart, which is named.
     """
     major = int(version.split(".")[0]) if version.split(".")[0].isdigit() else 1
-    return _translated(plain(entry), major)
+    try:
+        return _translated(plain(entry), major)
+    except FormatError:
+        raise
+    except Exception as error:  # whatever a part of another type than Keras writes leads to
+        raise FormatError(f"not a configuration of Keras: {' '.join(str(error).split())[:200]}") from error
 
 
 def _translated(entry: Any, major: int) -> dict[str, Any]:

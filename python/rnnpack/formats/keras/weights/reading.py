@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.hdf5 import Dataset
 
+# A layer has about seven.
+_MOST_OBJECTS = 50_000
+
 
 def text(value: Any) -> str:
     """A string attribute, stored as bytes or text."""
@@ -55,12 +58,18 @@ def array(group: Any, path: str) -> NDArray[Any]:
 
 
 def count_numbers(group: Any) -> int:
-    """How many numbers all datasets in a group hold."""
+    """How many numbers all datasets in a group hold.
+
+    Raises:
+        FormatError: there are more groups and datasets than any model has, as where groups share each other.
+    """
     count, pending = 0, [group]
-    while pending:
+    for _ in range(_MOST_OBJECTS):
+        if not pending:
+            return count
         found = pending.pop()
         if isinstance(found, Dataset):
             count += math.prod(found.shape)
         else:
             pending.extend(found[name] for name in found if name in found)
-    return count
+    raise FormatError(f"the file has more than {_MOST_OBJECTS} groups and arrays")

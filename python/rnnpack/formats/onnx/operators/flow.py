@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,28 @@ from rnnpack.formats.onnx.node import MANY, Function, Node, operator
 
 Array = NDArray[Any]
 
-# A loop of a hostile file must end; no sequence is that long.
+# A hostile file's loops must end; no sequence is that long.
 MAX_STEPS = 1 << 20
+
+_taken: ContextVar[list[int] | None] = ContextVar("_taken", default=None)
+
+
+@contextmanager
+def _counted_steps() -> Iterator[Callable[[], None]]:
+    """Gives a function to call before each step; loops inside loops count together."""
+    outer = _taken.get()
+    taken = [0] if outer is None else outer
+    token = _taken.set(taken)
+
+    def count() -> None:
+        taken[0] += 1
+        if taken[0] > MAX_STEPS:
+            raise ValueError(f"loops of more than {MAX_STEPS} steps")
+
+    try:
+        yield count
+    finally:
+        _taken.reset(token)
 
 
 @operator("If", outputs=MANY, foldable=False)
@@ -46,16 +69,16 @@ def _loop(node: Node) -> Function:
     def run(*arguments: Any) -> Any:
         *arrays, outer = arguments
         limit, going = arrays[0], arrays[1] is None or bool(arrays[1].reshape(()))
-        most = MAX_STEPS if limit is None else int(limit.reshape(()))
+        most = None if limit is None else int(limit.reshape(()))
         state, rows, step = list(arrays[2:]), [], 0
-        while going and step < most:
-            if step >= MAX_STEPS:
-                raise ValueError(f"a loop of more than {MAX_STEPS} steps")
-            results = body.run([np.array(step, np.int64), np.array(going), *state], outer)
-            going, state = bool(results[0].reshape(())), results[1 : 1 + carried]
-            rows.append(results[1 + carried :])
-            _check_total(rows)
-            step += 1
+        with _counted_steps() as count:
+            while going and (most is None or step < most):
+                count()
+                results = body.run([np.array(step, np.int64), np.array(going), *state], outer)
+                going, state = bool(results[0].reshape(())), results[1 : 1 + carried]
+                rows.append(results[1 + carried :])
+                _check_total(rows)
+                step += 1
         found = (*state, *_stacked(rows, scans, [0] * scans))
         return found if len(found) > 1 else found[0]
 
@@ -80,15 +103,17 @@ def _scan(node: Node) -> Function:
         state = list(arrays[:carried])
         series = [np.moveaxis(x, axis, 0) for x, axis in zip(arrays[carried:], in_axes, strict=True)]
         lengths = {len(x) for x in series}
-        if len(lengths) != 1 or max(lengths) > MAX_STEPS:
+        if len(lengths) != 1:
             raise ValueError(f"the sequences have {sorted(lengths)} steps")
         rows: list[list[Any]] = []
-        for step in range(lengths.pop()):
-            now = [x[-1 - step] if turned else x[step] for x, turned in zip(series, in_turned, strict=True)]
-            results = body.run([*state, *now], outer)
-            state = results[:carried]
-            rows.append(results[carried:])
-            _check_total(rows)
+        with _counted_steps() as counted:
+            for step in range(lengths.pop()):
+                counted()
+                at = [-1 - step if turned else step for turned in in_turned]
+                results = body.run([*state, *(x[i] for x, i in zip(series, at, strict=True))], outer)
+                state = results[:carried]
+                rows.append(results[carried:])
+                _check_total(rows)
         outputs = _stacked(rows, scans, out_axes, out_turned)
         found = (*state, *outputs)
         return found if len(found) > 1 else found[0]
