@@ -51,8 +51,11 @@ bench: $(BENCH_VENV)/.installed  ## compare with other libraries on an idle mach
 $(FRAMEWORKS_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
 	$(PYTHON) -m venv $(FRAMEWORKS_VENV)
 	$(PYTHON) -m venv $(FRAMEWORKS_VENV)-keras2
-	$(FRAMEWORKS_VENV)/bin/python -m pip install -q '.[test,ray]' torch==2.13.0 keras jax flax dm-haiku atheris
-	$(FRAMEWORKS_VENV)-keras2/bin/python -m pip install -q '.[keras]' pytest hypothesis 'tensorflow-cpu==2.15.*'
+	rm -rf $(FRAMEWORKS_VENV)-wheel
+	$(FRAMEWORKS_VENV)/bin/python -m pip wheel -q --no-deps -w $(FRAMEWORKS_VENV)-wheel .
+	wheel=$$(ls $(FRAMEWORKS_VENV)-wheel/*.whl) && \
+	  $(FRAMEWORKS_VENV)/bin/python -m pip install -q "$$wheel[test,ray]" torch==2.13.0 keras jax flax dm-haiku atheris && \
+	  $(FRAMEWORKS_VENV)-keras2/bin/python -m pip install -q "$$wheel[keras]" pytest hypothesis 'tensorflow-cpu==2.15.*'
 	touch $@
 
 clean:  ## remove what the other targets made

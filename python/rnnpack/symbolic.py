@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rnnpack.layers.base import Layer
 
 Shape = tuple["int | None", ...]
-_input_numbers = count(1)
 
 
 @dataclass(eq=False)
@@ -98,6 +97,8 @@ def Input(
     Raises:
         ValueError: neither or both of `shape` and `batch_shape` are given.
     """
+    from rnnpack.layers import context  # here, as layers need this module
+
     full = batch_shape if batch_shape is not None else batch_input_shape
     if (shape is None) == (full is None):
         raise ValueError("Input() needs either `shape` or `batch_shape`")
@@ -105,7 +106,7 @@ def Input(
     return SymbolicArray(
         [None if dim is None else int(dim) for dim in dims],
         floatx() if dtype is None else dtype,
-        name or f"input_{next(_input_numbers)}",
+        name or context.unique_name("input", first=1),
     )
 
 

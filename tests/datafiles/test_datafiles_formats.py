@@ -185,6 +185,16 @@ def test_parquet_lists_and_row_groups(tmp_path: Path) -> None:
         assert list(source.chunks(10, 100)) == []
 
 
+def test_parquet_is_not_kept_in_memory(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    values = np.random.default_rng(0).normal(size=(80_000, 25)).astype("f4")
+    write(tmp_path / "x.parquet", {"x": values}, 10_000)
+    before = pa.total_allocated_bytes()
+    with open_rows(tmp_path / "x.parquet") as source:
+        most = max(pa.total_allocated_bytes() for _ in source.chunks(1000))
+    assert most - before < values.nbytes / 2
+
+
 def test_row_groups_end_in_time(tmp_path: Path, monkeypatch: Any) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     rows: Chunk = {"x": np.arange(20.0), "y": (np.arange(20), np.ones(20, np.int64))}

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from rnnpack import GRU, LSTM, Bidirectional, Input, Layer, Masking, Model, Sequential, layers
+from rnnpack import GRU, LSTM, Bidirectional, Input, Layer, Masking, Model, Sequential, keras, layers
 
 F = 3
 X = np.random.default_rng(0).normal(size=(2, 5, F)).astype("f")
@@ -225,6 +225,24 @@ def test_copies_and_pickles_compute_the_same():
         twin.layers[0].set_weights([w * 0 for w in twin.layers[0].get_weights()])
         assert not np.array_equal(twin(data)["y"], want["y"])
     np.testing.assert_array_equal(model(data)["y"], want["y"])
+
+
+def test_deep_models_are_copied_and_pickled():
+    x = y = Input((2,))
+    for _ in range(600):
+        y = layers.Activation("tanh")(y)
+    model = Model(x, y)
+    data = np.ones((1, 2), "f")
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin(data), model(data))
+        np.testing.assert_array_equal(
+            Model(twin.input, layers.Add()([twin.output] * 2))(data), 2 * model(data)
+        )
+
+
+def test_inputs_are_numbered_from_1():
+    keras.backend.reset_uids()
+    assert [Input((2,)).name, Input((2,), name="own").name, Input((2,)).name] == ["input_1", "own", "input_2"]
 
 
 def test_precision_reaches_nested_layers():

@@ -445,6 +445,16 @@ def test_numbers_of_rows_and_structures_must_agree():
     assert model.predict([rows_of([1]), np.zeros((1, 2))], batch_size=None, verbose=0)[0].shape == (1, 2)
 
 
+@pytest.mark.parametrize("shape", [(3, 10, F), (3, 9, F + 1), (3, F), (3, 9, F, 1)])
+def test_arrays_that_do_not_fit_are_refused_though_padding_is_cut(shape):
+    x = Input((9, F))
+    model = Model(x, LSTM(2)(Masking()(x)))
+    with pytest.raises(ValueError, match=r"incompatible.*expected rows of shape \(9, 3\)"):
+        model.predict(np.zeros(shape))
+    with pytest.raises(ValueError):
+        model.predict([np.zeros(shape)])
+
+
 def test_single_numbers_and_last_axes_of_size_one():
     x = Input((None, 1), name="x")
     model = Model(x, LSTM(2)(x))

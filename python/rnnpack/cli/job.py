@@ -17,7 +17,7 @@ from rnnpack.formats import FormatError
 from rnnpack.progress import Progress
 
 # Inputs and outputs of a chunk, if its size is not given.
-_CHUNK_BYTES = 16 << 20
+_CHUNK_BYTES = 8 << 20
 # Seconds of work that a crash may cost.
 _COMMIT_EVERY = 1.0
 

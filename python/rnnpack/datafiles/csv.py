@@ -23,8 +23,8 @@ from rnnpack.datafiles.source import RowSource
 
 _INDEXED = re.compile(r"(.+)\[(\d{1,9}(?:,\d{1,9})*)\]", re.DOTALL)
 _LONGEST_LINE = 1 << 24
-# Lines that are text at once.
-_BLOCK = 1024
+# Numbers that are text at once.
+_BLOCK = 1 << 16
 
 
 class CsvSource(RowSource):
@@ -119,7 +119,7 @@ class CsvSource(RowSource):
         """The wanted fields of the next records, at most `size`."""
         blocks = [np.empty((0, len(wanted)))]
         left = size
-        while lines := list(itertools.islice(records, min(left, _BLOCK))):
+        while lines := list(itertools.islice(records, min(left, _lines(width)))):
             blocks.append(np.empty((len(lines), len(wanted))))
             for line, numbers in zip(lines, blocks[-1], strict=True):
                 numbers[:] = self._fields(line, width, wanted, row)
@@ -167,12 +167,18 @@ class CsvSink(RowSink):
 
     def _write(self, chunk: Chunk, partial: PartialFile) -> None:
         columns = [rows for rows in chunk.values() if not isinstance(rows, tuple)]
-        for at in range(0, len(columns[0]), _BLOCK):
-            texts = [_digits(rows[at : at + _BLOCK]) for rows in columns]
+        size = _lines(sum(rows[0].size for rows in columns if len(rows)))
+        for at in range(0, len(columns[0]), size):
+            texts = [_digits(rows[at : at + size]) for rows in columns]
             partial.write(_encoded(np.concatenate(texts, axis=1).tolist()))
 
     def _complete(self, partial: PartialFile) -> None:
         pass
+
+
+def _lines(width: int) -> int:
+    """Lines of so many numbers that are text at once."""
+    return max(_BLOCK // max(width, 1), 1)
 
 
 def _field_names(column: Column) -> list[str]:

@@ -24,7 +24,10 @@ from rnnpack.datafiles.spooled import SpooledSink, joined
 
 # A row group ends after so many rows or bytes.
 _GROUP_ROWS = 1 << 20
-_GROUP_BYTES = 1 << 26
+_GROUP_BYTES = 1 << 23
+_READ_AHEAD = 1 << 20
+# Rows that pyarrow reads at once.
+_BATCH = 512
 
 
 def _pyarrow() -> Any:
@@ -55,7 +58,8 @@ class ParquetSource(RowSource):
         self._arrow = _pyarrow()
         path.open("rb").close()  # for the plain OSError
         with self._sound():
-            self._file = self._arrow.parquet.ParquetFile(path)
+            # Without these pyarrow keeps all that it has read of the columns.
+            self._file = self._arrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_READ_AHEAD)
             schema = self._file.schema_arrow
         self.rows = self._file.metadata.num_rows
         self.columns = [column for field in schema if (column := self._column(field)) is not None]
@@ -105,7 +109,7 @@ class ParquetSource(RowSource):
             yield concatenated(waiting)
 
     def _batches(self, size: int, start: int, columns: list[Column]) -> Iterator[Chunk]:
-        """The rows from `start` on, at most `size` at once, in the pieces in which pyarrow reads them."""
+        """The rows from `start` on, in the pieces in which pyarrow reads them."""
         groups: list[int] = []
         for index in range(self._file.metadata.num_row_groups):
             rows = self._file.metadata.row_group(index).num_rows
@@ -115,7 +119,9 @@ class ParquetSource(RowSource):
                 groups.append(index)
         names = [column.name for column in columns]
         with self._sound():
-            batches = self._file.iter_batches(size, groups, names) if groups else iter(())
+            batches = iter(())
+            if groups:
+                batches = self._file.iter_batches(min(size, _BATCH), groups, names, use_threads=False)
         while True:
             with self._sound():
                 batch = next(batches, None)
@@ -182,7 +188,8 @@ class ParquetSink(SpooledSink):
 
     def _build(self, complete: Path, partial: PartialFile) -> None:
         with complete.open("wb") as file:
-            with self._arrow.parquet.ParquetWriter(file, self._schema) as writer:
+            # Numbers from a model hardly ever repeat, a dictionary of them would only cost.
+            with self._arrow.parquet.ParquetWriter(file, self._schema, use_dictionary=False) as writer:
                 for chunk in joined(self._stored_chunks(partial), _GROUP_ROWS, _GROUP_BYTES):
                     arrays = [self._array(chunk[column.name], column) for column in self.columns]
                     writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))

@@ -63,12 +63,15 @@ def snake_case(name: str) -> str:
     return f"private{words}" if words.startswith("_") else words
 
 
-def unique_name(prefix: str) -> str:
-    """`prefix` the first time, then `prefix_1`, `prefix_2`, ... for the life of the process."""
+def unique_name(prefix: str, first: int = 0) -> str:
+    """`prefix` the first time, then `prefix_1`, `prefix_2`, ... for the life of the process.
+
+    With `first=1` it begins at `prefix_1`.
+    """
     with _names_lock:
-        count = _names[prefix]
+        number = _names[prefix] + first
         _names[prefix] += 1
-    return f"{prefix}_{count}" if count else prefix
+    return f"{prefix}_{number}" if number else prefix
 
 
 def reset_names() -> None:

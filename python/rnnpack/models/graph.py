@@ -66,10 +66,12 @@ class Graph:
         calls: how many calls of layers a run stands for, those inside models included.
     """
 
+    # In this order, copying and pickling meet every symbolic array after those that it was made from, and so
+    # never go deep.
     inputs: Any
+    steps: tuple[Step, ...]
     outputs: Any
     results: Any
-    steps: tuple[Step, ...]
     spec: list[InputSpec]
     members: tuple[Any, ...]
     calls: int
@@ -149,7 +151,7 @@ def graph_of(inputs: Any, outputs: Any) -> Graph:
     results = nest.map_structure(partial(_ref, places=places), outputs)
     spec = [InputSpec(shape=symbol.shape) for symbol in flat]
     calls = sum(calls_of(step.layer) for step in steps)
-    return Graph(inputs, outputs, results, steps, spec, tuple(members), calls)
+    return Graph(inputs, steps, outputs, results, spec, tuple(members), calls)
 
 
 def symbols_in(structure: Any) -> Iterator[SymbolicArray]:

@@ -99,19 +99,23 @@ def _matched(x: Any, expected: Any) -> Any:
 
 
 def _leaf(value: Any, symbol: SymbolicArray) -> Any:
-    rank = len(symbol.shape)
     if isinstance(value, np.ndarray) and value.dtype == object:
         value = list(value)
-    if not isinstance(value, (list, tuple)):
-        array = np.asarray(value)
-        if array.ndim == 0:
-            raise ValueError(f'`x` for input "{symbol.name}" must have rows, got a {type(value).__name__}')
-        return array
-    if len(value) == 1 and hasattr(value[0], "__array__") and np.ndim(value[0]) == rank:
-        return np.asarray(value[0])
-    if not value:
-        raise ValueError(f'`x` holds no rows for input "{symbol.name}"')
-    return Rows([_row(row, number, symbol) for number, row in enumerate(value)], symbol.name)
+    if isinstance(value, (list, tuple)) and len(value) == 1 and hasattr(value[0], "__array__"):
+        value = value[0] if np.ndim(value[0]) == len(symbol.shape) else value
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise ValueError(f'`x` holds no rows for input "{symbol.name}"')
+        return Rows([_row(row, number, symbol) for number, row in enumerate(value)], symbol.name)
+    array = np.asarray(value)
+    if array.ndim == 0:
+        raise ValueError(f'`x` for input "{symbol.name}" must have rows, got a {type(value).__name__}')
+    if _row_shape(array.shape[1:], symbol) is None:
+        raise ValueError(
+            f'Input "{symbol.name}" is incompatible with the model: expected rows of shape '
+            f"{symbol.shape[1:]}, got an array of shape {array.shape}"
+        )
+    return array
 
 
 def _row(value: Any, number: int, symbol: SymbolicArray) -> NDArray[Any]:
@@ -119,16 +123,22 @@ def _row(value: Any, number: int, symbol: SymbolicArray) -> NDArray[Any]:
         row = np.asarray(value)
     except ValueError:
         row = np.empty(0, object)
-    wanted = symbol.shape[1:]
-    if row.ndim + 1 == len(wanted) and wanted[-1] == 1:
-        row = row[..., np.newaxis]
-    fits = row.ndim == len(wanted) and all(w in (None, n) for w, n in zip(wanted, row.shape, strict=True))
-    if not fits or row.dtype.kind not in "biuf":
+    shape = _row_shape(row.shape, symbol)
+    if shape is None or row.dtype.kind not in "biuf":
         raise ValueError(
-            f'Row {number} of input "{symbol.name}" must be numbers of shape {wanted}, got '
+            f'Row {number} of input "{symbol.name}" must be numbers of shape {symbol.shape[1:]}, got '
             f"shape {row.shape} of {row.dtype}"
         )
-    return row
+    return row.reshape(shape)
+
+
+def _row_shape(shape: tuple[int, ...], symbol: SymbolicArray) -> tuple[int, ...] | None:
+    """The shape of a row, with a last axis of size 1 where only that is missing; None if it does not fit."""
+    wanted = symbol.shape[1:]
+    if len(shape) + 1 == len(wanted) and wanted[-1] == 1:
+        shape = (*shape, 1)
+    fits = len(shape) == len(wanted) and all(w in (None, n) for w, n in zip(wanted, shape, strict=True))
+    return shape if fits else None
 
 
 def checked_count(leaves: list[Any], batch_size: Any) -> int:

@@ -30,9 +30,12 @@ def cases() -> dict[str, list[Any]]:
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases
 
+        before = np.random.get_state()  # the cases draw their inputs
+        np.random.seed(0)
         found: dict[str, list[Any]] = {}
         for case in collect_testcases(None):
             found.setdefault(case.model.graph.node[0].op_type, []).append(case)
+        np.random.set_state(before)
     return found
 
 
@@ -64,7 +67,10 @@ def test_the_cases_of_onnx(op: str) -> None:
             for got, value in zip(found, outputs, strict=True):
                 want = np.asarray(as_array(value))
                 assert (got.dtype, got.shape) == (want.dtype, want.shape), case.name
-                np.testing.assert_allclose(got, want, case.rtol, case.atol, err_msg=case.name)
+                # Some float16 cases were rounded after every operation, to 11 bits each time.
+                half = want.dtype == np.float16
+                rtol, atol = max(case.rtol, 5e-3 * half), max(case.atol, 1e-3 * half)
+                np.testing.assert_allclose(got, want, rtol, atol, err_msg=case.name)
             ran += 1
     assert ran or not cases().get(op) or op in ("Constant", "Not"), f"no case of {op} ran"
 

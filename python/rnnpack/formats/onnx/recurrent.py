@@ -79,6 +79,7 @@ class Recurrent:
             raise node.error(f"attribute 'clip' must be positive, got {self.clip}")
         self.activations = _activations(node, self.directions)
         self.wanted = [node.wants(index) for index in range(len(node.outputs))]
+        self.ends = any(self.wanted[1:])
         self.peepholes = node.has(7)
         self.precision = "full"
         self.layers: list[Any] | None = None
@@ -171,7 +172,7 @@ class Recurrent:
     def _options(self, back: bool) -> dict[str, Any]:
         return {
             "return_sequences": self.wanted[0],
-            "return_state": True,
+            "return_state": self.ends,
             "go_backwards": back,
             "time_major": not self.batch_first,
             "zero_output_for_mask": True,
@@ -229,7 +230,7 @@ class Recurrent:
             ]
             empty = np.zeros((0, batch, self.units * self.directions), x.dtype)
             return self._outputs(empty.swapaxes(0, 1) if self.batch_first else empty, finals)
-        narrow = x.dtype == np.float16
+        narrow = x.dtype.itemsize == 2
         if narrow:
             x, states = x.astype(np.float32), [None if s is None else s.astype(np.float32) for s in states]
         sequence, finals = self._run(made, x, mask, states)
@@ -273,21 +274,25 @@ class Recurrent:
             first = [zero if state is None else state for state in states]
         if len(made) < self.directions:
             flat = None if first is None else [one[at] for at in range(2) for one in first]
-            y, *finals = made[0](x, initial_state=flat, mask=mask)
-            pairs = [np.stack([finals[at], finals[count + at]]) for at in range(count)]
-            return y, pairs
+            y, finals = self._call(made[0], x, flat, mask)
+            ends = [finals[:count], finals[count:]]
+            return y, [np.stack(pair) for pair in zip(*ends, strict=True)]
         sequences, ends = [], []
         for at, layer in enumerate(made):
             given = None if first is None else [one[at] for one in first]
-            y, *finals = layer(x, initial_state=given, mask=mask)
+            y, finals = self._call(layer, x, given, mask)
             if layer.go_backwards and layer.return_sequences:
                 y = np.flip(y, 1 if self.batch_first else 0)
             sequences.append(y)
             ends.append(finals)
         if self.directions == 1:
             return sequences[0], [state[None] for state in ends[0]]
-        pairs = [np.stack([ends[0][at], ends[1][at]]) for at in range(count)]
-        return np.concatenate(sequences, axis=-1), pairs
+        return np.concatenate(sequences, axis=-1), [np.stack(pair) for pair in zip(*ends, strict=True)]
+
+    def _call(self, layer: Any, x: Array, states: Any, mask: Any) -> tuple[Array, list[Array]]:
+        """What a layer returns: its output and, where they are wanted, its final states."""
+        result = layer(x, initial_state=states, mask=mask)
+        return (result[0], result[1:]) if self.ends else (result, [])
 
     def _outputs(self, sequence: Array, finals: list[Array]) -> Any:
         """The wanted outputs, in the node's layout."""

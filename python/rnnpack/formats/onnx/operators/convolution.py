@@ -63,8 +63,7 @@ class _Window:
 def _windows(x: Array, kernel: list[int], strides: list[int], dilations: list[int]) -> Array:
     """A view `(batch, channels, *output, *kernel)` of all windows."""
     extents = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    if any(size < extent for size, extent in zip(x.shape[2:], extents, strict=True)):
-        raise ValueError(f"a kernel that extends over {extents} is larger than the input {x.shape[2:]}")
+    _counts(x.shape[2:], extents, strides)
     spatial = tuple(range(2, x.ndim))
     view = sliding_window_view(x, extents, axis=spatial)
     cut: list[Any] = [..., *(slice(None, None, step) for step in (*strides, *dilations))]
@@ -72,11 +71,27 @@ def _windows(x: Array, kernel: list[int], strides: list[int], dilations: list[in
     return windows
 
 
+def _counts(sizes: tuple[int, ...], extents: list[int], strides: list[int]) -> list[int]:
+    """How many windows fit along each spatial axis; ValueError where none does."""
+    if any(size < extent for size, extent in zip(sizes, extents, strict=True)):
+        raise ValueError(f"a kernel that extends over {extents} is larger than the input {sizes}")
+    return [(size - e) // s + 1 for size, e, s in zip(sizes, extents, strides, strict=True)]
+
+
+def _taps(w: Array, groups: int) -> Array:
+    """The weights `(*kernel, groups, filters of a group, channels of a group)`."""
+    taps = np.moveaxis(w, (0, 1), (-2, -1))
+    return np.ascontiguousarray(taps).reshape(*w.shape[2:], groups, w.shape[0] // groups, w.shape[1])
+
+
 @operator("Conv", inputs=(2, 3), foldable=False)
 def _conv(node: Node) -> Function:
     window, groups = _Window(node), node.integer("group", 1)
     if groups < 1:
         raise node.error(f"attribute 'group' must be positive, got {groups}")
+    weights = node.constant(1)
+    fits = weights is not None and weights.ndim > 2 and weights.shape[0] % groups == 0
+    prepared = _taps(weights, groups) if weights is not None and fits else None
 
     def run(x: Array, w: Array, b: Array | None = None) -> Any:
         rank, kernel = x.ndim - 2, list(w.shape[2:])
@@ -88,17 +103,21 @@ def _conv(node: Node) -> Function:
         extents = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
         pads = window.padding(x.shape[2:], extents, strides)
         grown = _grown(x, pads, 0)
-        view = _windows(grown, kernel, strides, dilations)
-        check_size((*view.shape[:1], *view.shape[2 : 2 + rank], view.shape[1] * math.prod(kernel)), x)
-        out = view.shape[2 : 2 + rank]
-        # Rows are the windows of all positions, a matrix for each group; columns what a window holds.
-        parts = view.reshape(x.shape[0], groups, w.shape[1], *out, *kernel)
-        inner = range(3, 3 + rank)
-        rows = parts.transpose(1, 0, *inner, 2, *(rank + at for at in inner))
-        rows = rows.reshape(groups, x.shape[0] * math.prod(out), w.shape[1] * math.prod(kernel))
-        product = np.matmul(rows, w.reshape(groups, w.shape[0] // groups, rows.shape[2]).swapaxes(1, 2))
-        result = product.reshape(groups, x.shape[0], *out, w.shape[0] // groups)
-        result = result.transpose(1, 0, 2 + rank, *range(2, 2 + rank)).reshape(x.shape[0], w.shape[0], *out)
+        out = _counts(grown.shape[2:], extents, strides)
+        count = math.prod(out)
+        check_size((x.shape[0], w.shape[0], count), grown)
+        # A product for each tap: a matrix of the tap's weights, of each group, times the inputs it meets.
+        taps = _taps(w, groups) if prepared is None else prepared
+        combine: Any = np.multiply if w.shape[1] == 1 else np.matmul
+        result: Any = None
+        for tap in np.ndindex(*kernel):
+            starts = [at * step for at, step in zip(tap, dilations, strict=True)]
+            cut: list[Any] = [...]
+            cut += [slice(at, at + (n - 1) * s + 1, s) for at, n, s in zip(starts, out, strides, strict=True)]
+            met = grown[tuple(cut)].reshape(x.shape[0], groups, w.shape[1], count)
+            part = combine(taps[tap], met)
+            result = part if result is None else np.add(result, part, out=result)
+        result = result.reshape(x.shape[0], w.shape[0], *out)
         return result if b is None else result + b.reshape(-1, *(1,) * rank)
 
     return run
@@ -108,8 +127,12 @@ def _grown(x: Array, pads: list[tuple[int, int]], fill: Any) -> Array:
     """The array with its spatial axes padded."""
     if not any(map(any, pads)):
         return x
-    check_size((*x.shape[:2], *(size + sum(pair) for size, pair in zip(x.shape[2:], pads, strict=True))))
-    return np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
+    sizes = [size + sum(pair) for size, pair in zip(x.shape[2:], pads, strict=True)]
+    grown = np.full(check_size((*x.shape[:2], *sizes)), fill, x.dtype)  # quicker than np.pad
+    inner: list[Any] = [...]
+    inner += [slice(before, before + n) for n, (before, _) in zip(x.shape[2:], pads, strict=True)]
+    grown[tuple(inner)] = x
+    return grown
 
 
 def _pool(node: Node) -> Function:

@@ -28,7 +28,7 @@ def _divide(a: Array, b: Array) -> Any:
 def _sigmoid(x: Array) -> Any:
     # Of the tail, so that large numbers do not overflow in float16.
     decay = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, decay).astype(x.dtype) / (1 + decay)
+    return _like(x, np.where(x >= 0, 1, decay) / (1 + decay))
 
 
 def _like(x: Array, value: Any) -> Array:
