@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +147,74 @@ def test_a_file_without_a_version_is_of_keras_1(rng: np.random.Generator) -> Non
         assert legacy.is_legacy(file)
         assign(legacy.pairs(file, [layer]))
     np.testing.assert_allclose(layer(x), lstm(x, w, r, b), **CLOSE)
+
+
+def old_file(path: Path, config: Any, version: str | None, layer: str, arrays: list[NDArray[Any]]) -> None:
+    """A whole model as old versions of Keras saved it; their strings are bytes."""
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config).encode()
+        group = file.create_group("model_weights")
+        for one in (file, group) if version else ():
+            one.attrs["keras_version"] = version.encode()
+        group.attrs["layer_names"] = [layer.encode()]
+        names = [f"{layer}/weight_{index}:0".encode() for index in range(len(arrays))]
+        group.create_group(layer).attrs["weight_names"] = names
+        for name, array in zip(names, arrays, strict=True):
+            group[layer][name.decode()] = array
+
+
+def test_a_file_of_keras_2_1(rng: np.random.Generator, tmp_path: Path) -> None:
+    x, w, r, b, _ = parts(rng, 3)
+    scaling = {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform", "seed": None}
+    options = {
+        "name": "gru_1", "trainable": True, "batch_input_shape": [None, STEPS, FEATURES], "dtype": "float64",
+        "return_sequences": False, "return_state": False, "go_backwards": False, "stateful": False,
+        "unroll": False, "units": UNITS, "activation": "tanh", "recurrent_activation": "sigmoid",
+        "use_bias": True, "kernel_initializer": {"class_name": "VarianceScaling", "config": scaling},
+        "recurrent_initializer": {"class_name": "Orthogonal", "config": {"gain": 1.0, "seed": None}},
+        "bias_initializer": {"class_name": "Zeros", "config": {}}, "kernel_regularizer": None,
+        "recurrent_regularizer": None, "bias_regularizer": None, "activity_regularizer": None,
+        "kernel_constraint": None, "recurrent_constraint": None, "bias_constraint": None,
+        "dropout": 0.0, "recurrent_dropout": 0.0, "implementation": 0,
+    }  # fmt: skip
+    config = {"class_name": "Sequential", "config": [{"class_name": "GRU", "config": options}]}
+    arrays = [np.hstack(w), np.hstack(r), np.concatenate(b)]
+    old_file(tmp_path / "old.h5", config, "2.1.6", "gru_1", arrays)
+    model = rnnpack.load(tmp_path / "old.h5")
+    np.testing.assert_allclose(model(x), gru(x, w, r, b, 0 * b, after=False), **CLOSE)
+
+
+def test_a_file_of_keras_1(rng: np.random.Generator, tmp_path: Path) -> None:
+    x, w, r, b, _ = parts(rng, 4)
+    options = {
+        "name": "lstm_1", "trainable": True, "output_dim": UNITS, "init": "glorot_uniform",
+        "inner_init": "orthogonal", "forget_bias_init": "one", "activation": "tanh",
+        "inner_activation": "sigmoid", "W_regularizer": None, "U_regularizer": None, "b_regularizer": None,
+        "dropout_W": 0.0, "dropout_U": 0.0, "return_sequences": False, "go_backwards": False,
+        "stateful": False, "unroll": False, "consume_less": "cpu", "input_dim": FEATURES,
+        "input_length": STEPS, "dtype": "float64",
+    }  # fmt: skip
+    start = {
+        "batch_input_shape": [None, STEPS, FEATURES],
+        "input_dtype": "float64",
+        "sparse": False,
+        "name": "x",
+    }
+    config = {
+        "class_name": "Model",
+        "config": {
+            "name": "model_1",
+            "layers": [
+                {"class_name": "InputLayer", "config": start, "name": "x", "inbound_nodes": []},
+                {"class_name": "LSTM", "config": options, "name": "lstm_1", "inbound_nodes": [[["x", 0, 0]]]},
+            ],
+            "input_layers": [["x", 0, 0]],
+            "output_layers": [["lstm_1", 0, 0]],
+        },
+    }
+    old_file(tmp_path / "old.h5", config, None, "lstm_1", keras_1(w, r, b, (0, 2, 1, 3)))
+    model = rnnpack.load(tmp_path / "old.h5")
+    np.testing.assert_allclose(model(x), lstm(x, w, r, b), **CLOSE)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_groups_that_share_each_other_are_not_followed_without_end(tmp_path: Pat
             inner = group.create_group("one")
             group["two"] = inner
             group = inner
-    with pytest.raises(rnnpack.FormatError, match="more than 50000 groups|without end"):
+    with pytest.raises(rnnpack.FormatError, match=r"more than 50000 groups|without end"):
         rnnpack.load(path)
     loop: dict[str, Any] = {}
     loop["again"] = loop

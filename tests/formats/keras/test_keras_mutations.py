@@ -118,6 +118,7 @@ def test_a_configuration_cannot_ask_for_more_weights_than_there_are(units: int, 
         ("model.weights.h5", b"\x89HDF\r\n\x1a\n", "model.weights.h5"),
         ("model.weights.h5", None, "there is no 'model.weights.h5'"),
         ("metadata.json", None, "there is no 'metadata.json'"),
+        ("metadata.json", b"{}", "`keras_version` must be a version, got 'None'"),
     ],
 )
 def test_damaged_members_are_named(member: str, data: bytes | None, message: str, tmp_path: Path) -> None:

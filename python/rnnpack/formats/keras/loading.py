@@ -86,8 +86,10 @@ def _from_archive(path: Path, custom_objects: Any) -> Any:
     with open_archive(path) as archive:
         entry = _json(archive.read(_CONFIG, MOST_JSON), _CONFIG)
         metadata = _json(archive.read(_METADATA, MOST_JSON), _METADATA)
+        version = metadata.get("keras_version")
+        if not isinstance(version, str) or not version[:1].isdigit():
+            raise FormatError(f"{_METADATA}: `keras_version` must be a version, got {str(version)[:60]!r}")
         with _weights_member(archive) as file:
-            version = str(metadata.get("keras_version", ""))
             return _filled(entry, version, file, path, custom_objects)
 
 

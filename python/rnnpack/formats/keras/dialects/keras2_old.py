@@ -39,6 +39,8 @@ def modern(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 def from_keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Keras 1's names of arguments in those of Keras 2."""
+    if class_name == "InputLayer":
+        return {"dtype" if key == "input_dtype" else key: value for key, value in config.items()}
     renamed, dropped = _KERAS_1, _KERAS_1_DROPPED
     if class_name == "Embedding":
         renamed, dropped = _KERAS_1_EMBEDDING, (*_KERAS_1_DROPPED, "dropout")
