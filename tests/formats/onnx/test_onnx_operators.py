@@ -67,10 +67,7 @@ def test_the_cases_of_onnx(op: str) -> None:
             for got, value in zip(found, outputs, strict=True):
                 want = np.asarray(as_array(value))
                 assert (got.dtype, got.shape) == (want.dtype, want.shape), case.name
-                # Some float16 cases were rounded after every operation, to 11 bits each time.
-                half = want.dtype == np.float16
-                rtol, atol = max(case.rtol, 5e-3 * half), max(case.atol, 1e-3 * half)
-                np.testing.assert_allclose(got, want, rtol, atol, err_msg=case.name)
+                np.testing.assert_allclose(got, want, case.rtol, case.atol, err_msg=case.name)
             ran += 1
     assert ran or not cases().get(op) or op in ("Constant", "Not"), f"no case of {op} ran"
 

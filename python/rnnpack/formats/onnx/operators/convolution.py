@@ -108,6 +108,7 @@ def _conv(node: Node) -> Function:
         check_size((x.shape[0], w.shape[0], count), grown)
         # A product for each tap: a matrix of the tap's weights, of each group, times the inputs it meets.
         taps = _taps(w, groups) if prepared is None else prepared
+        work = np.promote_types(x.dtype, np.float32)  # float16 is rounded once
         combine: Any = np.multiply if w.shape[1] == 1 else np.matmul
         result: Any = None
         for tap in np.ndindex(*kernel):
@@ -115,9 +116,9 @@ def _conv(node: Node) -> Function:
             cut: list[Any] = [...]
             cut += [slice(at, at + (n - 1) * s + 1, s) for at, n, s in zip(starts, out, strides, strict=True)]
             met = grown[tuple(cut)].reshape(x.shape[0], groups, w.shape[1], count)
-            part = combine(taps[tap], met)
+            part = combine(taps[tap], met, dtype=work)
             result = part if result is None else np.add(result, part, out=result)
-        result = result.reshape(x.shape[0], w.shape[0], *out)
+        result = result.reshape(x.shape[0], w.shape[0], *out).astype(x.dtype, copy=False)
         return result if b is None else result + b.reshape(-1, *(1,) * rank)
 
     return run
