@@ -25,21 +25,23 @@ def named(layer: Any, entry: Any = None) -> Named:
     """
     if not isinstance(layer, (Model, Sequential)):
         return Named(_class_name(layer, entry), layer, None)
-    by_name = {child.name: child for child in layer.layers}
-    inner = []
-    for name, child in _entries(entry) or by_name.items():
-        if name in by_name and not isinstance(by_name[name], Operation):
-            inner.append(named(by_name[name], child if isinstance(child, dict) else None))
-    return Named(_class_name(layer, entry), layer, inner)
+    children = [
+        (child, one) for child, one in _with_entries(layer, entry) if not isinstance(child, Operation)
+    ]
+    return Named(_class_name(layer, entry), layer, [named(child, one) for child, one in children])
 
 
-def _entries(entry: Any) -> list[tuple[str, Any]]:
-    """Names and configurations of a model's layers, where a configuration is at hand."""
+def _with_entries(model: Model | Sequential, entry: Any) -> list[tuple[Any, Any]]:
+    """A model's layers with their configurations, in the order of these; None without one."""
     if not isinstance(entry, dict):
-        return []
+        return [(layer, None) for layer in model.layers]
     config = entry["config"]
     entries = config if isinstance(config, list) else config["layers"]
-    return [(one.get("name", one["config"].get("name")), one) for one in entries]
+    if isinstance(model, Sequential):  # whose layers need not say their names, custom ones often do not
+        entries = [one for one in entries if one["class_name"] != "InputLayer"]
+        return list(zip(model.layers, entries, strict=True))
+    by_name = {layer.name: layer for layer in model.layers}
+    return [(by_name[one["name"]], one) for one in entries if one["name"] in by_name]
 
 
 def _class_name(layer: Any, entry: Any) -> str:
