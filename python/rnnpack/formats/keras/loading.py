@@ -48,7 +48,7 @@ def load_weights(model: Any, path: str | os.PathLike[str], by_name: bool = False
     """
     path = Path(path)
     with _named_errors(path), _weights_file(path) as file:
-        assign(_pairs(file, named(model), by_name))
+        assign(_pairs(file, named(model), True) if by_name else _all_pairs(file, named(model)))
 
 
 @contextmanager
@@ -66,6 +66,16 @@ def _weights_member(archive: Archive) -> Iterator[Any]:
     data = archive.read(_WEIGHTS, archive.size(_WEIGHTS))
     with open_hdf5(io.BytesIO(data), f"{archive.name}: {_WEIGHTS}") as file:
         yield file
+
+
+def _all_pairs(file: Any, model: Named) -> list[Pair]:
+    """All of a model's variables with their values; FormatError if the file lacks one."""
+    pairs = _pairs(file, model, by_name=False)
+    given = {id(variable) for variable, _ in pairs}
+    for variable in model.layer.weights:
+        if id(variable) not in given:
+            raise FormatError(f"the weight {variable.name} of the model is not in the file")
+    return pairs
 
 
 def _pairs(file: Any, model: Named, by_name: bool) -> list[Pair]:
@@ -106,7 +116,7 @@ def _from_hdf5(path: Path, custom_objects: Any) -> Any:
 def _filled(entry: Any, version: str, file: Any, path: Path, custom_objects: Any) -> Any:
     numbers = min(count_numbers(find(file, "model_weights") or file), data_budget(path.stat().st_size) // 8)
     model = built(entry, version, custom_objects, numbers)
-    assign(_pairs(file, named(model, entry), by_name=False))
+    assign(_all_pairs(file, named(model, entry)))
     return model
 
 

@@ -25,21 +25,25 @@ def named(layer: Any, entry: Any = None) -> Named:
     """
     if not isinstance(layer, (Model, Sequential)):
         return Named(_class_name(layer, entry), layer, None)
-    entries = _entries(entry) if isinstance(entry, dict) else {}
-    places = {name: place for place, name in enumerate(entries)}
-    inner = [
-        named(child, entries.get(child.name))
-        for child in sorted(layer.layers, key=lambda child: places.get(child.name, len(places)))
-        if not isinstance(child, Operation)
+    children = [
+        (child, one) for child, one in _with_entries(layer, entry) if not isinstance(child, Operation)
     ]
-    return Named(_class_name(layer, entry), layer, inner)
+    return Named(_class_name(layer, entry), layer, [named(child, one) for child, one in children])
 
 
-def _entries(entry: dict[str, Any]) -> dict[str, Any]:
-    """The configurations of a model's layers by name, in their order."""
+def _with_entries(model: Model | Sequential, entry: Any) -> list[tuple[Any, Any]]:
+    """A model's layers with their configurations, in the order of these; None without one."""
+    if not isinstance(entry, dict):
+        return [(layer, None) for layer in model.layers]
     config = entry["config"]
     entries = config if isinstance(config, list) else config["layers"]
-    return {str(one.get("name", one["config"].get("name"))): one for one in entries}
+    if isinstance(model, Sequential):  # whose layers need not say their names, custom ones often do not
+        entries = [one for one in entries if one["class_name"] != "InputLayer"]
+        return list(zip(model.layers, entries, strict=True))
+    rest = {layer.name: layer for layer in model.layers}
+    names = [str(one.get("name", one["config"].get("name"))) for one in entries]
+    found = [(rest.pop(name), one) for name, one in zip(names, entries, strict=True) if name in rest]
+    return [*found, *((layer, None) for layer in rest.values())]
 
 
 def _class_name(layer: Any, entry: Any) -> str:

@@ -130,12 +130,23 @@ def _layer_slots(paths: tuple[str, ...], layer: WeightOwner, seen: set[int]) -> 
     for name, value in sorted(vars(layer).items()):
         # Attributes that Keras 2 has with an underscore, Keras 3 has without.
         inner = tuple(_joined(path, one) for path in paths for one in dict.fromkeys((name.lstrip("_"), name)))
-        if isinstance(value, WeightOwner):
-            yield from _layer_slots(inner, value, seen)
-        elif isinstance(value, (list, tuple)):
-            children = [Named(type(one).__name__, one, None) for one in value if isinstance(one, WeightOwner)]
-            for child, group in zip(children, _group_names(children, None), strict=True):
-                yield from _layer_slots(tuple(f"{path}/{group}" for path in inner), child.layer, seen)
+        if name not in layer._untracked:
+            yield from _attribute_slots(inner, value, seen)
+
+
+def _attribute_slots(paths: tuple[str, ...], value: Any, seen: set[int]) -> Iterator[Slot]:
+    """The weights of layers in an attribute's value, also inside lists, tuples and dicts."""
+    if isinstance(value, WeightOwner):
+        yield from _layer_slots(paths, value, seen)
+    elif isinstance(value, (list, tuple, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        children = [
+            Named(type(one).__name__ if isinstance(one, WeightOwner) else "Container", one, None)
+            for one in items
+            if isinstance(one, (WeightOwner, list, tuple, dict))
+        ]
+        for child, group in zip(children, _group_names(children, None), strict=True):
+            yield from _attribute_slots(tuple(f"{path}/{group}" for path in paths), child.layer, seen)
 
 
 def _own(layer: WeightOwner) -> list[Variable]:
