@@ -16,8 +16,8 @@ test: $(VENV)/.installed  ## the whole test suite, with coverage of the Python p
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
 
 test-frameworks: $(FRAMEWORKS_VENV)/.installed  ## formats against live frameworks, Ray, bounded fuzzing: large downloads
-	$(FRAMEWORKS_VENV)-keras2/bin/python -m pytest -q tests/formats/keras
-	KERAS_BACKEND=torch $(FRAMEWORKS_VENV)/bin/python -m pytest -q tests/formats tests/ray tests/docs
+	$(FRAMEWORKS_VENV)-keras2/bin/python -m pytest -q tests/formats/keras_format
+	KERAS_BACKEND=torch $(FRAMEWORKS_VENV)/bin/python -m pytest -q tests/formats tests/cluster tests/docs
 	$(FRAMEWORKS_VENV)/bin/python tests/fuzz/run.py --seconds 30
 
 lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy

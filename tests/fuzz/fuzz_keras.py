@@ -11,7 +11,7 @@ from rnnpack.formats import FormatError
 from rnnpack.formats.keras import load, load_weights
 
 FORMAT = "keras"
-FIXTURES = Path(__file__).parents[1] / "formats" / "keras" / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "formats" / "keras_format" / "fixtures"
 NAMES = ("sequential", "cells")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rnnpack.formats.onnx import limits, loads
 
 FORMAT = "onnx"
-FILES = Path(__file__).parents[1] / "formats" / "onnx" / "files"
+FILES = Path(__file__).parents[1] / "formats" / "onnx_format" / "files"
 MOST_ELEMENTS = 1 << 12
 
 

@@ -1,6 +1,6 @@
 """Converts small Keras models with tf2onnx to files/keras_*.onnx, with inputs and outputs beside them.
 
-Needs tensorflow 2.15, tf2onnx and onnx: `python tests/formats/onnx/make_onnx_keras_fixtures.py`.
+Needs tensorflow 2.15, tf2onnx and onnx: `python tests/formats/onnx_format/make_onnx_keras_fixtures.py`.
 """
 
 from __future__ import annotations
