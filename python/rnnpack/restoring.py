@@ -18,11 +18,15 @@ _MOST_CALLS = 5_000
 # Of the arrays that layers without `compute_output_shape` are called on to see what they return.
 _MOST_TRIAL_BYTES = 1 << 26
 
+# Of the first states of all stateful layers: a file of a few bytes may declare any size of batch.
+_MOST_STATE_BYTES = 1 << 28
+
 
 @dataclass
 class _Budget:
     weight_bytes: int
     calls: int = _MOST_CALLS
+    state_bytes: int = _MOST_STATE_BYTES
 
 
 _current: ContextVar[_Budget | None] = ContextVar("rnnpack_restoring", default=None)
@@ -77,6 +81,23 @@ def trial_array(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if _current.get() is not None and size > _MOST_TRIAL_BYTES:
         raise ValueError(f"A layer cannot be tried with {size} bytes, an array of shape {tuple(shape)}")
+    return np.zeros(shape, dtype)
+
+
+def zero_state(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A first state of a recurrent layer.
+
+    Raises:
+        ValueError: layers are being restored, and their states would take too much memory.
+    """
+    budget = _current.get()
+    if budget is not None:
+        budget.state_bytes -= math.prod(shape) * dtype.itemsize
+        if budget.state_bytes < 0:
+            raise ValueError(
+                f"States of stateful layers, here of shape {tuple(shape)}, would take more than "
+                f"{_MOST_STATE_BYTES} bytes"
+            )
     return np.zeros(shape, dtype)
 
 

@@ -277,3 +277,10 @@ def test_a_model_with_a_call_of_its_own_is_called():
     rows = rows_of([3, 2])
     close(model.predict(rows), np.concatenate([2 * layer(row[None]) for row in rows]))
     close(model.predict(padded(rows, 6)), model(padded(rows, 6)))
+
+
+def test_a_padded_array_without_timesteps_is_named():
+    tokens = Input((None,), dtype="int32")
+    model = Model(tokens, LSTM(2)(layers.Embedding(5, 3, mask_zero=True)(tokens)))
+    with pytest.raises(ValueError, match="timestep"):
+        model.predict(np.zeros((2, 0), "i"))

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnpack.engine import nest
 from rnnpack.layers.base import Layer
+from rnnpack.restoring import zero_state
 
 
 def generate_zero_filled_state(batch_size: int | None, state_size: Any, dtype: Any) -> Any:
@@ -22,7 +23,7 @@ def generate_zero_filled_state(batch_size: int | None, state_size: Any, dtype: A
             f"Received: batch_size={batch_size}, dtype={dtype}"
         )
     return nest.map_structure(
-        lambda size: np.zeros((batch_size, *nest.TensorShape(size)), np.dtype(dtype)), state_size
+        lambda size: zero_state((batch_size, *nest.TensorShape(size)), np.dtype(dtype)), state_size
     )
 
 

@@ -213,7 +213,7 @@ def _cut(graph: Graph, leaves: list[Any]) -> Any:
     ends: dict[int, NDArray[np.intp]] = {}
     makers: list[bool] = []
     for slot, (leaf, symbol) in enumerate(zip(leaves, nest.flatten(graph.inputs), strict=True)):
-        found = padding.mask_makers(graph, slot) if leaf.ndim >= 2 and len(leaf) else []
+        found = padding.mask_makers(graph, slot) if leaf.ndim >= 2 and all(leaf.shape[:2]) else []
         makers.append(bool(found))
         if found:
             last = _ends(leaf, symbol, found)
