@@ -61,9 +61,7 @@ def save(model: Any, path: Path) -> None:
     except (TypeError, ValueError, NotImplementedError) as error:
         raise FormatError(f"{path}: the configuration of {model.name} cannot be saved: {error}") from None
     if _holds_code(described):
-        raise FormatError(
-            f"{path}: {model.name} holds a lambda, which no file may: give it a name"
-        )
+        raise FormatError(f"{path}: {model.name} holds a lambda, which no file may: give it a name")
     metadata = {
         "format": _FORMAT,
         "format_version": _VERSION,

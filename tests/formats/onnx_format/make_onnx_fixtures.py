@@ -1,6 +1,7 @@
 """Exports small PyTorch models to files/*.onnx, with inputs and PyTorch's outputs in files/*.npz.
 
-Needs torch, onnx and, for dynamo_tagger, onnxscript: `python tests/formats/onnx_format/make_onnx_fixtures.py`.
+Needs torch, onnx and, for dynamo_tagger, onnxscript:
+`python tests/formats/onnx_format/make_onnx_fixtures.py`.
 """
 
 from __future__ import annotations
