@@ -34,10 +34,11 @@ def predict(model: Any, x: Any, batch_size: int | None, verbose: Any) -> Any:
         raise ValueError(f'`verbose` must be "auto", 0, 1 or 2, got {verbose!r}')
     shape = None
     if isinstance(model, Sequential) and (model._graph is None or model._inferred):
-        shape = model._unfamiliar(shape_for(x))
+        shape = shape_for(x)
+        shape = None if model._unfamiliar(shape) is None else shape
     with nullcontext() if shape is None else all_or_nothing(model):
         if shape is not None:
-            model._infer(shape)
+            model._make_familiar(shape)
         layers: list[Any] = model._flatten_layers()
         stateful = any(layer.stateful for layer in layers)
         graph: Graph = model._built_graph()

@@ -134,8 +134,17 @@ class Sequential(Model):
             raise ValueError(f'Sequential model "{self.name}" has no layers')
         first = self.layers[0]
         with all_or_nothing(self):
+            self._inferred = True  # before other threads see the graph
             self._set_graph(Input(batch_shape=shape, dtype=first.dtype, name=f"{first.name}_input"))
-            self._inferred = True
+
+    def _make_familiar(self, shape: tuple[int | None, ...]) -> None:
+        """Makes the graph for an input shape where it does not fit; for the thread that holds the lock.
+
+        Another thread may have made it since the caller looked, and what fits its calls must go on to fit.
+        """
+        wanted = self._unfamiliar(shape)
+        if wanted is not None:
+            self._infer(wanted)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Runs the model, and builds it first where that has not happened.
@@ -144,11 +153,11 @@ class Sequential(Model):
             ValueError: the inputs do not fit the layers. The model is as before then.
         """
         given = inputs[0] if isinstance(inputs, list) and len(inputs) == 1 else inputs
-        shape = self._unfamiliar(as_shape(given.shape)) if hasattr(given, "shape") else None
-        if shape is None:
+        shape = as_shape(given.shape) if hasattr(given, "shape") else None
+        if shape is None or self._unfamiliar(shape) is None:
             return super().__call__(inputs, *args, **kwargs)
         with all_or_nothing(self):
-            self._infer(shape)
+            self._make_familiar(shape)
             return super().__call__(inputs, *args, **kwargs)
 
     def _unfamiliar(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
