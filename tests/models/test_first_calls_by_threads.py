@@ -1,4 +1,4 @@
-"""A Sequential model without an input, called for the first time by several threads with different lengths."""
+"""A Sequential model without an input, first called by several threads with different lengths."""
 
 from __future__ import annotations
 
