@@ -284,3 +284,14 @@ def test_a_padded_array_without_timesteps_is_named():
     model = Model(tokens, LSTM(2)(layers.Embedding(5, 3, mask_zero=True)(tokens)))
     with pytest.raises(ValueError, match="timestep"):
         model.predict(np.zeros((2, 0), "i"))
+
+
+@pytest.mark.parametrize(
+    "token", [np.int64(2**32 + 1), np.uint64(2**63), np.float64(2.0**33), np.inf, -(2.0**31) - 1]
+)
+def test_tokens_that_do_not_fit_their_dtype_do_not_wrap_around(token):
+    tokens = Input((None,), dtype="int32")
+    model = Model(tokens, LSTM(2)(layers.Embedding(5, 3)(tokens)))
+    for call in (model, model.predict):
+        with pytest.raises(ValueError, match="do not fit"):
+            call(np.array([[token, token]]))

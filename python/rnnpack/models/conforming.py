@@ -60,11 +60,20 @@ def cast(value: Any, symbol: SymbolicArray) -> Any:
     if array.ndim + 1 == len(symbol.shape) and symbol.shape[-1] == 1:
         array = array[..., np.newaxis]
     if array.dtype != symbol.dtype:
-        kinds = array.dtype.kind, symbol.dtype.kind
-        if kinds[0] not in "biuf" or (kinds == ("f", "i") and not np.all(array == np.floor(array))):
+        if array.dtype.kind not in "biuf" or not _holds(symbol.dtype, array):
             raise ValueError(
                 f'Input "{symbol.name}" holds {symbol.dtype} numbers, got {array.dtype} ones that do not fit'
             )
         with np.errstate(over="ignore"):  # too large for float32: infinite, as everywhere
             array = array.astype(symbol.dtype)
     return array if mask is None else masked.carrying(array, mask)
+
+
+def _holds(dtype: np.dtype[Any], array: np.ndarray[Any, Any]) -> bool:
+    """Whether numbers can become a dtype; integers must keep their values, as tokens do not wrap around."""
+    if dtype.kind not in "iu" or not array.size or np.can_cast(array.dtype, dtype):
+        return True
+    if array.dtype.kind == "f" and not np.all(array == np.floor(array)):
+        return False
+    limits = np.iinfo(dtype)
+    return bool(int(limits.min) <= array.min() and array.max() <= int(limits.max))

@@ -53,6 +53,7 @@ def graph_parts(config: Any, custom_objects: dict[str, Any] | None) -> tuple[Any
     """
     check_depth(config)
     entries = _entries(config)
+    _limit(len(entries))
     made: dict[str, Any] = {}
     calls: list[Call] = []
     for entry in entries:
@@ -294,9 +295,9 @@ def _called(made: dict[str, Any], calls: list[Call]) -> dict[tuple[str, int], li
     return outputs
 
 
-def _limit(calls: int) -> None:
-    """Raises ValueError for too many calls: models that hold each other stand for a lot of them."""
-    if calls > MAX_CALLS:
+def _limit(count: int) -> None:
+    """Raises ValueError for too many layers, or calls: models that hold each other stand for many."""
+    if count > MAX_CALLS:
         raise ValueError(f"The configuration stands for more than {MAX_CALLS} calls of layers")
 
 
@@ -353,6 +354,7 @@ def sequential(make: Callable[..., Any], config: Any, custom_objects: dict[str, 
     config = {"layers": config} if isinstance(config, (list, tuple)) else config
     if not isinstance(config, dict) or not isinstance(config.get("layers"), (list, tuple)):
         raise ValueError("The configuration of a Sequential model needs `layers`, a list")
+    _limit(len(config["layers"]))
     layers = []
     for index, entry in enumerate(config["layers"]):
         check_entry(entry, index, ("class_name", "config"))
