@@ -165,3 +165,31 @@ def test_a_dataset_keeps_its_index_beside_the_outputs(
     assert {int(row["threads"]) for row in done} == {cpus}
     done.sort(key=lambda row: int(row["id"]))
     np.testing.assert_array_equal(np.stack([row["summary"] for row in done]), model(rows))
+
+
+def test_a_dataset_survives_the_death_of_an_actor(model: Any, rows: Any, tmp_path: Path) -> None:
+    class Dying(Predictor):
+        """The first one to be at its third batch is killed."""
+
+        calls = 0
+
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            self.calls += 1
+            if self.calls == 3 and not any(tmp_path.iterdir()):
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(batch)
+
+    dataset = ray.data.from_items([{"id": i, "x": row} for i, row in enumerate(rows)])
+    done = dataset.map_batches(
+        Dying,
+        fn_constructor_kwargs={"model": model, "keep": ["id"]},
+        batch_format="numpy",
+        batch_size=20,
+        concurrency=2,
+        num_cpus=1,
+    ).take_all()
+    assert (tmp_path / "killed").exists()
+    assert sorted(int(row["id"]) for row in done) == list(range(ROWS))
+    done.sort(key=lambda row: int(row["id"]))
+    np.testing.assert_array_equal(np.stack([row["summary"] for row in done]), model(rows))

@@ -204,7 +204,7 @@ def test_numbers_of_rows_and_structures_must_agree():
         model.predict([rows_of([1]), np.zeros((1, 2)), 0])
     with pytest.raises(ValueError, match="structure of the model's 2 inputs, got a ndarray"):
         model.predict(np.zeros((1, 2)))
-    for wrong in (0, -1):
+    for wrong in (0, -1, 2.5, "8"):
         with pytest.raises(ValueError, match="`batch_size` be positive"):
             model.predict([rows_of([1]), np.zeros((1, 2))], batch_size=wrong)
     with pytest.raises(ValueError, match="`verbose` must be"):

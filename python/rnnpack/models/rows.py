@@ -145,13 +145,13 @@ def checked_count(leaves: list[Any], batch_size: Any) -> int:
     """The number of rows.
 
     Raises:
-        ValueError: the inputs have different numbers, or `batch_size` is not positive.
+        ValueError: the inputs have different numbers, or `batch_size` is not a positive whole number.
     """
     counts = {len(leaf) for leaf in leaves}
-    if len(counts) != 1 or batch_size < 1:
+    if len(counts) != 1 or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(
-            f"`x` must have one number of rows and `batch_size` be positive, "
-            f"got {sorted(counts)} and {batch_size}"
+            f"`x` must have one number of rows and `batch_size` be positive and whole, "
+            f"got {sorted(counts)} and {batch_size!r}"
         )
     return counts.pop()
 
