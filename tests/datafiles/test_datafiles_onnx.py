@@ -84,6 +84,13 @@ def test_several_inputs_without_names_of_axes() -> None:
     np.testing.assert_array_equal(got["product"], a * b)
 
 
+def test_a_first_axis_that_is_time_is_not_taken_for_rows() -> None:
+    x = rng.normal(size=(7, 5, FEATURES)).astype("f4")
+    for rows in (x, x[:1]):
+        with pytest.raises(ValueError, match="output 'y' of the model differs among copies of one row"):
+            Computation(recurrent(None, ("y",))).compute({"x": rows})
+
+
 def test_what_does_not_fit() -> None:
     total = pairwise([onnx.helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)], {"x": [None, 3]}, ["y"])
     with pytest.raises(

@@ -95,11 +95,13 @@ class LayersRunner(Runner):
 
 
 class GraphRunner(Runner):
-    """An ONNX graph: rows are on the axes with "batch" in their names, or on the first ones."""
+    """An ONNX graph: rows are on axes with "batch" in their names, else on the first ones if that works."""
 
     def __init__(self, model: OnnxModel) -> None:
         """See `runner_of`."""
-        axes = model._row_axes(None) or ([0] * len(model.inputs), [0] * len(model.outputs))
+        named = model._row_axes(None)
+        self._guessed = named is None
+        axes = named or ([0] * len(model.inputs), [0] * len(model.outputs))
         self._model, (self._input_axes, self._output_axes) = model, axes
         self.inputs = []
         # Rows of a call, where the file fixes them.
@@ -121,17 +123,34 @@ class GraphRunner(Runner):
     def run(self, arrays: list[Rows], batch_size: int) -> list[Rows]:
         """See the base class."""
         rows, size = row_count(arrays[0]), self._fixed or batch_size
+        dense = [_dense(array) for array in arrays]
+        if self._guessed and rows:
+            self._check_guess([array[:1] for array in dense])
         parts: list[list[NDArray[Any]]] = []
         for start in range(0, max(rows, 1), size):
-            results = self.once([_dense(array)[start : start + size] for array in arrays])
-            outputs = results if isinstance(results, list) else [results]
-            parts.append(
-                [
-                    self._rows_first(output, place, min(size, rows - start))
-                    for place, output in enumerate(outputs)
-                ]
-            )
+            parts.append(self._together([array[start : start + size] for array in dense]))
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def _check_guess(self, row: list[NDArray[Any]]) -> None:
+        """Copies of a row must give copies of an output; steps of a sequence do not.
+
+        Raises:
+            ValueError: the first axis is not that of rows.
+        """
+        outputs = self._together([np.repeat(array, self._fixed or 2, axis=0) for array in row])
+        for name, output in zip(self.output_names, outputs, strict=True):
+            # Copies at different places of a matrix product may round differently.
+            if not np.allclose(output, output[:1], rtol=1e-4, atol=1e-6, equal_nan=True):
+                raise ValueError(
+                    f"output {name!r} of the model differs among copies of one row, so the first axis is not "
+                    'that of rows: name it "batch" in the model file (dynamic_axes of torch.onnx.export)'
+                )
+
+    def _together(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """One call; the outputs with rows first."""
+        results = self.once(arrays)
+        outputs = results if isinstance(results, list) else [results]
+        return [self._rows_first(output, place, len(arrays[0])) for place, output in enumerate(outputs)]
 
     def _rows_first(self, output: NDArray[Any], place: int, rows: int) -> NDArray[Any]:
         axis = self._output_axes[place]
