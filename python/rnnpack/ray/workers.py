@@ -49,7 +49,8 @@ def ordered_map(
     if started:
         ray.init(num_cpus=workers * threads, include_dashboard=False, log_to_driver=False)
     try:
-        yield from _computed(_actors(computation, workers, threads), chunks)
+        shared = ray.put(computation)  # held until the end: a worker in place of a dead one asks for it again
+        yield from _computed(_actors(shared, workers, threads), chunks)
     finally:
         if started:
             ray.shutdown()
@@ -58,18 +59,18 @@ def ordered_map(
 class _Worker:
     """A process that computes chunks."""
 
-    def __init__(self, computation: Computation, threads: int) -> None:
+    def __init__(self, shared: list[Any], threads: int) -> None:
         rnnpack.set_num_threads(threads)
-        self._computation = computation
+        self._computation: Computation = ray.get(shared[0])
 
     def compute(self, chunk: Chunk) -> Chunk:
         return self._computation.compute(chunk)
 
 
-def _actors(computation: Computation, workers: int, threads: int) -> list[Any]:
+def _actors(shared: Any, workers: int, threads: int) -> list[Any]:
+    """Starts workers; the computation is behind the reference `shared`."""
     actor = ray.remote(num_cpus=threads, max_restarts=-1, max_task_retries=RETRIES)(_Worker)
-    shared = ray.put(computation)
-    return [actor.remote(shared, threads) for _ in range(workers)]
+    return [actor.remote([shared], threads) for _ in range(workers)]
 
 
 def _computed(actors: list[Any], chunks: Iterable[Chunk]) -> Iterator[Chunk]:
