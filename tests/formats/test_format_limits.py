@@ -109,8 +109,8 @@ class TestArchives:
     def test_members(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zip"
         path.write_bytes(archive_of({"a": b"text", "b/c": bytes(1000)}))
-        assert limits.read_zip_member(path, "a", 4) == b"text"
         with limits.open_archive(path) as archive:
+            assert archive.read("a", 4) == b"text"
             assert archive.names() == ["a", "b/c"]
             assert archive.size("b/c") == 1000
             assert archive.read("b/c", 1000) == bytes(1000)

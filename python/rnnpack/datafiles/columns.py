@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 Rows = NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]
 Chunk = dict[str, Rows]
 
-# Kinds of dtypes that columns have: bool, integers, floats.
-KINDS = "biuf"
-
 
 @dataclass(frozen=True)
 class Column:

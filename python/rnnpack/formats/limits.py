@@ -245,19 +245,3 @@ def _check_directory(file: BinaryIO, size: int, name: str) -> None:
             declared = max(declared, number)
     if declared > _MOST_DIRECTORY:
         raise FormatError(f"{name}: a directory of {declared} bytes, expected at most {_MOST_DIRECTORY}")
-
-
-def read_zip_member(path: str | os.PathLike[str] | BinaryIO, name: str, limit: int) -> bytes:
-    """All bytes of one member of a zip file; see `Archive.read`.
-
-    Args:
-        path: of the file, or a seekable file in binary mode.
-        name: of the member.
-        limit: bytes that it may have.
-
-    Raises:
-        FormatError: the file or the member is missing, damaged or too large.
-        OSError: the file cannot be read.
-    """
-    with open_archive(path) as archive:
-        return archive.read(name, limit)

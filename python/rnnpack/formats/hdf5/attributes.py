@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnpack.formats.hdf5 import btree2, headers
+from rnnpack.formats.hdf5 import headers
 from rnnpack.formats.hdf5.datatypes import read_dataspace, read_datatype
-from rnnpack.formats.hdf5.fractal_heap import FractalHeap
+from rnnpack.formats.hdf5.fractal_heap import dense_messages
 from rnnpack.formats.hdf5.global_heap import GlobalHeap
 from rnnpack.formats.hdf5.headers import Message
 from rnnpack.formats.hdf5.source import Cursor, Source
@@ -42,14 +42,7 @@ def _messages(source: Source, messages: Sequence[Message], part: str) -> Iterato
             yield message.cursor(source, f"attribute of {part}")
         elif message.kind == headers.ATTRIBUTE_INFO:
             info = message.cursor(source, f"attributes of {part}")
-            info.version(0)
-            info.skip(2 if info.uint(1) & 1 else 0)
-            heap_address, tree = info.address(), info.address()
-            if source.undefined(heap_address):
-                continue
-            heap = FractalHeap(source, heap_address)
-            for record in btree2.records(source, tree, _ATTRIBUTE_NAMES, info.part):
-                yield heap.get(record.take(heap.id_size))
+            yield from dense_messages(info, order_size=2, kind=_ATTRIBUTE_NAMES, hash_size=0)
 
 
 def _attribute(cursor: Cursor, heap: GlobalHeap) -> tuple[str, Any]:

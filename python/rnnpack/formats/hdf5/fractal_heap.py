@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rnnpack.formats.hdf5 import btree2
 from rnnpack.formats.hdf5.source import Cursor, Source, bytes_for
 
@@ -110,3 +112,24 @@ class FractalHeap:
         if key not in self._huge:
             raise self._source.error(self._part, f"there is no huge object {key}")
         return self._source.cursor(*self._huge[key], self._part)
+
+
+def dense_messages(info: Cursor, order_size: int, kind: int, hash_size: int) -> Iterator[Cursor]:
+    """The messages that an object keeps in a heap, as its Link Info or Attribute Info message says.
+
+    Args:
+        info: at the beginning of that message.
+        order_size: bytes of the largest creation order in it, where it has one.
+        kind: type of the records of the B-tree by name.
+        hash_size: bytes of a record before the heap ID.
+    """
+    source = info.source
+    info.version(0)
+    info.skip(order_size if info.uint(1) & 1 else 0)
+    heap_address, tree = info.address(), info.address()
+    if source.undefined(heap_address):
+        return
+    heap = FractalHeap(source, heap_address)
+    for record in btree2.records(source, tree, kind, info.part):
+        record.skip(hash_size)
+        yield heap.get(record.take(heap.id_size))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rnnpack.formats.hdf5 import btree2, headers
-from rnnpack.formats.hdf5.fractal_heap import FractalHeap
+from rnnpack.formats.hdf5 import headers
+from rnnpack.formats.hdf5.fractal_heap import dense_messages
 from rnnpack.formats.hdf5.headers import Message
 from rnnpack.formats.hdf5.source import Cursor, Source
 
@@ -63,16 +63,7 @@ def _link(cursor: Cursor) -> Link:
 
 def _dense(cursor: Cursor) -> Iterator[Link]:
     """Links in a fractal heap."""
-    source = cursor.source
-    cursor.version(0)
-    cursor.skip(8 if cursor.uint(1) & 1 else 0)
-    heap_address, tree = cursor.address(), cursor.address()
-    if source.undefined(heap_address):
-        return
-    heap = FractalHeap(source, heap_address)
-    for record in btree2.records(source, tree, _LINK_NAMES, cursor.part):
-        record.skip(4)  # the hash of the name
-        yield _link(heap.get(record.take(heap.id_size)))
+    return map(_link, dense_messages(cursor, order_size=8, kind=_LINK_NAMES, hash_size=4))
 
 
 def _symbol_table(cursor: Cursor) -> Iterator[Link]:
