@@ -12,6 +12,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 import rnnpack  # noqa: E402
+from rnnpack.formats.safetensors import read_safetensors, write_safetensors  # noqa: E402
 from rnnpack.ray import Predictor  # noqa: E402
 
 
@@ -84,3 +85,15 @@ def test_what_does_not_fit_is_named(model: Any, arguments: Any, given: Any, mess
         Predictor(model, **arguments)(
             {k: v for k, v in given.items() if k != "id" or "id" in arguments["keep"]}
         )
+
+
+def test_a_state_dict_of_pytorch_has_its_rows_first(tmp_path: Path) -> None:
+    layer = rnnpack.LSTM(4, return_sequences=True)
+    x = batch(5)["x"]
+    wanted = layer(x)
+    path = tmp_path / "module.safetensors"
+    rnnpack.save(layer, path, format="pytorch")
+    write_safetensors(path, read_safetensors(path)[0], {})  # PyTorch notes nothing beside the arrays
+    made = Predictor(path)({"x": x})
+    # The biases are stored as two that are added again, which may round.
+    np.testing.assert_allclose(next(iter(made.values())), wanted, atol=1e-6)

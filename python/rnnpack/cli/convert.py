@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from rnnpack.cli.models import loaded
 from rnnpack.cli.terminal import note
+from rnnpack.datafiles.loading import loaded
 from rnnpack.formats import detect, save
 
 

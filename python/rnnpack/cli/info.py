@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnpack.cli.models import loaded
+from rnnpack.datafiles.loading import loaded
 from rnnpack.datafiles.running import as_model
 from rnnpack.formats import detect
 from rnnpack.layers import Layer

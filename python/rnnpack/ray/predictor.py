@@ -13,6 +13,7 @@ import ray
 import rnnpack
 from rnnpack.datafiles.columns import Rows
 from rnnpack.datafiles.computing import Computation
+from rnnpack.datafiles.loading import loaded
 
 
 class Predictor:
@@ -58,10 +59,11 @@ class Predictor:
         if isinstance(keep, str):
             raise ValueError(f"`keep` must be a list of columns, got {keep!r}")
         rnnpack.set_num_threads(assigned_cpus() if threads is None else threads)
-        loaded = rnnpack.load(model) if isinstance(model, (str, os.PathLike)) else model
+        if isinstance(model, (str, os.PathLike)):
+            model = loaded(model)
         if precision is not None:
-            loaded.set_precision(precision)
-        self._computation = Computation(loaded, batch_size=batch_size, columns=columns)
+            model.set_precision(precision)
+        self._computation = Computation(model, batch_size=batch_size, columns=columns)
         self._keep = tuple(keep)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
