@@ -9,60 +9,60 @@ namespace rnnpack::activations {
 
 // tanh(x) = m / (m + 2) with m = exp(2|x|) - 1: no cancellation near zero, saturates before exp overflows.
 template <class V>
-inline V tanh_numerator(V x) {
+constexpr V tanh_numerator(V x) {
   using T = typename V::value_type;
   const V limit = V::broadcast(limits<T>::tanh_is_one);
   return exponential_minus_one(min_of(limit, abs_of(x)) * V::broadcast(T(2)));
 }
 
 template <class V>
-inline V tanh(V x) {
+constexpr V tanh(V x) {
   const V m = tanh_numerator(x);
   return copy_sign(m / (m + V::broadcast(typename V::value_type(2))), x);
 }
 
 template <class V>
-inline V sigmoid_denominator(V x) {
+constexpr V sigmoid_denominator(V x) {
   using T = typename V::value_type;
   return V::broadcast(T(1)) + exponential_in_range(V::broadcast(T(0)) - x);
 }
 
 // Below -exp_range it stays at the smallest normal number, where 1 / (1 + exp(-x)) is a denormal or zero.
 template <class V>
-inline V sigmoid(V x) {
+constexpr V sigmoid(V x) {
   return V::broadcast(typename V::value_type(1)) / sigmoid_denominator(x);
 }
 
 // sigmoid(gate) * tanh(x) with one division. Where the product of the denominators overflows, the result, then below
 // the smallest normal number, is zero.
 template <class V>
-inline V sigmoid_times_tanh(V gate, V x) {
+constexpr V sigmoid_times_tanh(V gate, V x) {
   const V m = tanh_numerator(x);
   return copy_sign(m / (sigmoid_denominator(gate) * (m + V::broadcast(typename V::value_type(2)))), x);
 }
 
 template <class V>
-inline V hard_sigmoid(V x) {
+constexpr V hard_sigmoid(V x) {
   using T = typename V::value_type;
   const V line = fma(V::broadcast(T(0.2)), x, V::broadcast(T(0.5)));
   return max_of(V::broadcast(T(0)), min_of(V::broadcast(T(1)), line));
 }
 
 template <class V>
-inline V relu(V x) {
+constexpr V relu(V x) {
   return max_of(V::broadcast(typename V::value_type(0)), x);
 }
 
 // exp(x) - 1 below zero, x above. The exponential only sees x <= 0.
 template <class V>
-inline V elu(V x) {
+constexpr V elu(V x) {
   const V zero = V::broadcast(typename V::value_type(0));
   return select(less(zero, x), x, exponential_minus_one(min_of(zero, x)));
 }
 
 // Klambauer et al. 2017, "Self-Normalizing Neural Networks": scale and scale * alpha.
 template <class V>
-inline V selu(V x) {
+constexpr V selu(V x) {
   using T = typename V::value_type;
   const V zero = V::broadcast(T(0));
   const V negative = exponential_minus_one(min_of(zero, x)) * V::broadcast(T(1.67326324235437728));
@@ -71,27 +71,27 @@ inline V selu(V x) {
 
 // log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)).
 template <class V>
-inline V softplus(V x) {
+constexpr V softplus(V x) {
   using T = typename V::value_type;
   const V zero = V::broadcast(T(0));
   return max_of(zero, x) + log_one_plus(exponential_in_range(zero - abs_of(x)));
 }
 
 template <class V>
-inline V softsign(V x) {
+constexpr V softsign(V x) {
   return x / (V::broadcast(typename V::value_type(1)) + abs_of(x));
 }
 
 // With the unclamped exponential: x times the floor of sigmoid would be wrong for very negative x.
 template <class V>
-inline V swish(V x) {
+constexpr V swish(V x) {
   using T = typename V::value_type;
   return x / (V::broadcast(T(1)) + exponential(V::broadcast(T(0)) - x));
 }
 
 // x * Phi(x); for negative x through erfc, which keeps the relative accuracy of the tail.
 template <class V>
-inline V gelu(V x) {
+constexpr V gelu(V x) {
   using T = typename V::value_type;
   const V zero = V::broadcast(T(0));
   const V half_tail = V::broadcast(T(0.5)) * erfc_of_magnitude(abs_of(x) * V::broadcast(T(0.70710678118654752)));
@@ -101,7 +101,7 @@ inline V gelu(V x) {
 
 // The choice is the same for a whole call, so the branch predictor makes it free.
 template <class V>
-inline V apply(activation which, V x) {
+constexpr V apply(activation which, V x) {
   switch (which) {
     case activation::tanh: return tanh(x);
     case activation::sigmoid: return sigmoid(x);
@@ -122,20 +122,20 @@ inline V apply(activation which, V x) {
 // The pair a cell uses, and gated(g, x) = recurrent(g) * main(x): Keras' defaults, known to the compiler ...
 template <class V>
 struct default_pair {
-  explicit default_pair(activation_pair) {}
-  V main(V x) const { return tanh(x); }
-  V recurrent(V x) const { return sigmoid(x); }
-  V gated(V gate, V x) const { return sigmoid_times_tanh(gate, x); }
+  constexpr explicit default_pair(activation_pair) {}
+  constexpr V main(V x) const { return tanh(x); }
+  constexpr V recurrent(V x) const { return sigmoid(x); }
+  constexpr V gated(V gate, V x) const { return sigmoid_times_tanh(gate, x); }
 };
 
 // ... or any other.
 template <class V>
 struct any_pair {
   activation_pair chosen;
-  explicit any_pair(activation_pair pair) : chosen(pair) {}
-  [[gnu::noinline]] V main(V x) const { return apply(chosen.main, x); }
-  [[gnu::noinline]] V recurrent(V x) const { return apply(chosen.recurrent, x); }
-  V gated(V gate, V x) const { return recurrent(gate) * main(x); }
+  constexpr explicit any_pair(activation_pair pair) : chosen(pair) {}
+  [[gnu::noinline]] constexpr V main(V x) const { return apply(chosen.main, x); }
+  [[gnu::noinline]] constexpr V recurrent(V x) const { return apply(chosen.recurrent, x); }
+  constexpr V gated(V gate, V x) const { return recurrent(gate) * main(x); }
 };
 
 }  // namespace rnnpack::activations

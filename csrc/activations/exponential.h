@@ -28,14 +28,14 @@ struct limits<double> {
 };
 
 template <class V, int N>
-inline V horner(V x, const typename V::value_type (&coefficients)[N]) {
+constexpr V horner(V x, const typename V::value_type (&coefficients)[N]) {
   V sum = V::broadcast(coefficients[N - 1]);
   for (int i = N - 2; i >= 0; --i) sum = fma(sum, x, V::broadcast(coefficients[i]));
   return sum;
 }
 
 template <class V>
-inline V small_exponential_minus_one(V r) {
+constexpr V small_exponential_minus_one(V r) {
   if constexpr (sizeof(typename V::value_type) == sizeof(float)) {
     constexpr float q[] = {0.5f, 0.16666576989698776f, 0.041666554617204574f, 0.0083631790527225774f,
                            0.0013926183587713495f};
@@ -56,7 +56,7 @@ struct reduced {
 };
 
 template <class V>
-inline reduced<V> reduce(V x) {
+constexpr reduced<V> reduce(V x) {
   using T = typename V::value_type;
   const V n = round_even(x * V::broadcast(T(1.44269504088896341)));
   V r = fma(n, V::broadcast(-limits<T>::ln2_high), x);
@@ -66,7 +66,7 @@ inline reduced<V> reduce(V x) {
 
 // exp(x) with x clamped to where the result is a normal number.
 template <class V>
-inline V exponential_in_range(V x) {
+constexpr V exponential_in_range(V x) {
   using T = typename V::value_type;
   const V limit = V::broadcast(limits<T>::exp_range);
   const V clamped = max_of(V::broadcast(-limits<T>::exp_range), min_of(limit, x));
@@ -76,7 +76,7 @@ inline V exponential_in_range(V x) {
 
 // exp(x) for all x: infinity above the range and zero far below it, by scaling twice with half the exponent.
 template <class V>
-inline V exponential(V x) {
+constexpr V exponential(V x) {
   using T = typename V::value_type;
   const V limit = V::broadcast(T(1.1) * limits<T>::exp_range);
   const V clamped = max_of(V::broadcast(T(0)) - limit, min_of(limit, x));
@@ -87,7 +87,7 @@ inline V exponential(V x) {
 
 // exp(x) - 1 without cancellation, for x up to exp_range; below -exp_range it is -1.
 template <class V>
-inline V exponential_minus_one(V x) {
+constexpr V exponential_minus_one(V x) {
   using T = typename V::value_type;
   const reduced<V> e = reduce(max_of(V::broadcast(-limits<T>::exp_range), x));
   const V power = scale2(V::broadcast(T(1)), e.n);
@@ -97,7 +97,7 @@ inline V exponential_minus_one(V x) {
 // log(1 + u) for 0 <= u <= 1: 2 atanh(s) with s = u / (2 + u) <= 1/3, by its Taylor series; the first
 // omitted term is below s^2k / (2k + 1) = 1e-8 (8 terms) and 3e-18 (18 terms) of the sum.
 template <class V>
-inline V log_one_plus(V u) {
+constexpr V log_one_plus(V u) {
   using T = typename V::value_type;
   constexpr int terms = sizeof(T) == sizeof(float) ? 8 : 18;
   const V s = u / (V::broadcast(T(2)) + u);
@@ -111,7 +111,7 @@ inline V log_one_plus(V u) {
 // Shepherd and Laframboise (Math. Comp. 36, 1981). Coefficients: Chebyshev interpolation of degree 22
 // (own computation, 40 digits), absolute error 2e-16.
 template <class V>
-inline V erfc_of_magnitude(V x) {
+constexpr V erfc_of_magnitude(V x) {
   using T = typename V::value_type;
   constexpr T coefficients[] = {
       T(1.2375126308378276),     T(-0.14024059858554521),    T(0.0035854154854663069),   T(0.082276738489991588),

@@ -8,7 +8,7 @@
 namespace rnnpack::cells {
 
 template <class V>
-inline V interpolate(V z, V h, V candidate) {
+constexpr V interpolate(V z, V h, V candidate) {
   const V one = V::broadcast(typename V::value_type(1));
   return fma(z, h, (one - z) * candidate);
 }
@@ -19,7 +19,7 @@ struct gru : pass_traits {
   static constexpr bool reads_h = true;
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V candidate_input, V& h, V& /*c*/, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], V candidate_input, V& h, V& /*c*/, const Activations& act) {
     const V z = act.recurrent(gate[0]);
     const V r = act.recurrent(gate[1]);
     h = interpolate(z, h, act.main(fma(r, gate[2], candidate_input)));
@@ -33,7 +33,7 @@ struct gru_reset_before_gates : pass_traits {
   static constexpr bool writes_c = true;
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
     c = act.recurrent(gate[0]);
     h = act.recurrent(gate[1]) * h;
   }
@@ -47,7 +47,7 @@ struct gru_reset_before_candidate : pass_traits {
   static constexpr bool reads_c = true;
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
     h = interpolate(c, h, act.main(gate[0]));
   }
 };

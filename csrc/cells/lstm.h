@@ -11,7 +11,7 @@ struct lstm : pass_traits {
   static constexpr bool writes_c = true;
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& c, const Activations& act) {
     const V f = act.recurrent(gate[1]);
     c = fma(f, c, act.gated(gate[0], gate[2]));
     h = act.gated(gate[3], c);

@@ -10,7 +10,8 @@ struct peephole_lstm : lstm {
   static constexpr int peepholes = 3;  // of i, f and o
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], const V (&peephole)[peepholes], V& h, V& c, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], const V (&peephole)[peepholes], V& h, V& c,
+                             const Activations& act) {
     const V f = act.recurrent(fma(peephole[1], c, gate[1]));
     c = fma(f, c, act.gated(fma(peephole[0], c, gate[0]), gate[2]));
     h = act.gated(fma(peephole[2], c, gate[3]), c);

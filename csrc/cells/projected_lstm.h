@@ -13,7 +13,8 @@ struct projected_lstm_output : pass_traits {
   static constexpr bool takes_inputs = false;
 
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& /*c*/, const Activations& /*act*/) {
+  static constexpr void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& /*c*/,
+                             const Activations& /*act*/) {
     h = gate[0];
   }
 };

@@ -10,7 +10,7 @@ struct simple_rnn : pass_traits {
 
   // gate: accumulated pre-activations; h, c: old states, changed to the new ones.
   template <class V, class Activations>
-  static void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& /*c*/, const Activations& act) {
+  static constexpr void step(const V (&gate)[gates], V /*candidate_input*/, V& h, V& /*c*/, const Activations& act) {
     h = act.main(gate[0]);
   }
 };
