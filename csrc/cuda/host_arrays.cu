@@ -91,10 +91,12 @@ class device_arrays {
     std::byte* device;
   };
 
-  std::byte* take(const host_rows& rows) { return memory_.take<std::byte>(checked_product(rows.count(), rows.row_bytes)); }
+  std::byte* take(const host_rows& rows) {
+    return memory_.take<std::byte>(checked_product(rows.count(), rows.row_bytes));
+  }
   std::byte* take_in(const host_rows& rows) {
-    if (rows.count() * rows.row_bytes > 0) in_.push_back({.host = rows, .device = take(rows)});
-    return in_.empty() ? nullptr : in_.back().device;
+    in_.push_back({.host = rows, .device = take(rows)});
+    return in_.back().device;
   }
   std::byte* take_out(const host_rows& rows) {
     out_.push_back({.host = rows, .device = take(rows)});
@@ -109,14 +111,14 @@ class device_arrays {
       device_.row_splits = reinterpret_cast<const std::int64_t*>(
           take_in(contiguous(host_.row_splits, (host_.batch + 1) * sizeof(std::int64_t))));
     if (host_.mask == nullptr) return;
-    const auto mask =
-        two_axes(host_.mask, host_.timesteps, host_.mask_time, host_.batch, host_.mask_batch, 1, 1);
+    const auto mask = two_axes(host_.mask, host_.timesteps, host_.mask_time, host_.batch, host_.mask_batch, 1, 1);
     device_.mask = reinterpret_cast<const std::uint8_t*>(take_in(mask.rows));
     device_.mask_time = mask.device_time;
     device_.mask_batch = mask.device_batch;
   }
 
-  rows_and_strides sequence_rows(const void* data, std::ptrdiff_t time, std::ptrdiff_t batch, std::size_t values) const {
+  rows_and_strides sequence_rows(const void* data, std::ptrdiff_t time, std::ptrdiff_t batch,
+                                 std::size_t values) const {
     const std::size_t item = size_of(host_.elements);
     if (host_.row_splits == nullptr) return two_axes(data, host_.timesteps, time, host_.batch, batch, values, item);
     rows_and_strides rows = two_axes(data, ragged_rows_, time, 1, 0, values, item);
@@ -194,7 +196,8 @@ bool run_on_host_arrays(const call& one, const interruption* question) {
   const current_device here(device);
   const relaxed_capture allowed;
   const std::size_t bytes = device_arrays(one, workspace(nullptr)).bytes();
-  std::unique_ptr<pinned_copier> copier = pool.take(device);  // not given back where something fails: copies may be under way
+  std::unique_ptr<pinned_copier> copier =
+      pool.take(device);  // not given back where something fails: copies may be under way
   const device_arrays arrays(one, workspace(copier->device_block(bytes)));
   arrays.copy_in(*copier);
   const bool done = arrays.run(copier->stream(), question);

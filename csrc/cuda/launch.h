@@ -26,9 +26,11 @@ inline unsigned blocks_of(std::int64_t size, std::int64_t block) {
 
 // For kernels whose threads go on until everything is done.
 template <class Args>
-void launch_transfer(void (*kernel)(Args), std::int64_t values, cudaStream_t stream, const Args& args, const char* what) {
+void launch_transfer(void (*kernel)(Args), std::int64_t values, cudaStream_t stream, const Args& args,
+                     const char* what) {
   constexpr std::int64_t most_blocks = 4096;
-  const unsigned grid = static_cast<unsigned>(std::min(most_blocks, (values + transfer_threads - 1) / transfer_threads));
+  const unsigned grid =
+      static_cast<unsigned>(std::min(most_blocks, (values + transfer_threads - 1) / transfer_threads));
   if (grid > 0) launch(kernel, dim3(grid), transfer_threads, stream, args, what);
 }
 

@@ -137,7 +137,8 @@ std::unique_ptr<packed_cell> pack_cell(int device, const cell_weights& weights) 
   const relaxed_capture allowed;
   auto cell = std::make_unique<packed_cell>();
   cell->device = device;
-  check(cudaDeviceGetAttribute(&cell->multiprocessors, cudaDevAttrMultiProcessorCount, device), "asking for a property");
+  check(cudaDeviceGetAttribute(&cell->multiprocessors, cudaDevAttrMultiProcessorCount, device),
+        "asking for a property");
   cell->kind = weights.kind;
   cell->format = weights.format;
   cell->activations = weights.activations;

@@ -87,8 +87,9 @@ std::size_t bytes_for_run(const call* one) {
 result run_on_stream(const call* one, void* memory, void* stream, const interruption* question, failure* why) {
   return guarded(why, [&] {
     const current_device here(one->directions[0].cells[0]->device);
-    return run(*one, static_cast<std::byte*>(memory), static_cast<cudaStream_t>(stream), question) ? result::ok
-                                                                                                   : result::interrupted;
+    return run(*one, static_cast<std::byte*>(memory), static_cast<cudaStream_t>(stream), question)
+               ? result::ok
+               : result::interrupted;
   });
 }
 
@@ -100,7 +101,8 @@ result merge(std::int32_t device, merge_mode mode, element type, std::size_t cou
              void* to, void* stream, failure* why) {
   return guarded(why, [&] {
     const current_device here(device);
-    const merge_args args{.mode = mode, .type = type, .count = static_cast<std::int64_t>(count), .a = a, .b = b, .to = to};
+    const merge_args args{
+        .mode = mode, .type = type, .count = static_cast<std::int64_t>(count), .a = a, .b = b, .to = to};
     launch_transfer(type == element::float64 ? merge_values<double> : merge_values<float>, args.count,
                     static_cast<cudaStream_t>(stream), args, "merging both directions");
     return result::ok;

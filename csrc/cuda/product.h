@@ -77,7 +77,8 @@ inline constexpr int split_warps = 8;
 inline constexpr int split_threads = split_warps * 32;
 
 template <class F, class Work>
-__global__ void __launch_bounds__(split_threads) split_product(const __grid_constant__ works<typename Work::args> both) {
+__global__ void __launch_bounds__(split_threads)
+    split_product(const __grid_constant__ works<typename Work::args> both) {
   using sum = typename F::sum;
   constexpr int tiles = Work::tiles;
   constexpr int places = tile_rows * tile_columns;

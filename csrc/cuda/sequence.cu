@@ -8,7 +8,7 @@
 
 namespace rnnpack::cuda {
 
-// In sequence_<format>.cu.
+// In time_loop_<format>.cu.
 template <class F>
 std::size_t workspace_bytes_in(const call& one, std::span<const direction> alike);
 template <class F>

@@ -19,7 +19,7 @@ struct step_work {
     product_args<operand> product;
     places where;
     std::int64_t step;
-    std::int32_t units;  // that the pass computes
+    std::int32_t units;         // that the pass computes
     const sum* projected;       // [rows][tiles][tile_columns], biases included; null for a pass without inputs
     const sum* candidate_bias;  // [padded units]
     const sum* peepholes;       // [peepholes][padded units]
@@ -65,8 +65,7 @@ struct step_work {
     for (int g = 0; g < tiles; ++g) {
       gate[g].v = totals[g];
       if constexpr (Pass::takes_inputs) {
-        const std::int64_t place =
-            (row * args.product.tiles + std::int64_t{group} * tiles + g) * tile_columns + column;
+        const std::int64_t place = (row * args.product.tiles + std::int64_t{group} * tiles + g) * tile_columns + column;
         const V projected{args.projected[place]};
         if (Pass::separate_candidate && g == tiles - 1) {
           candidate_input = projected;

@@ -63,9 +63,11 @@ __global__ void __launch_bounds__(transfer_threads)
     const std::int64_t row = i / width;
     const std::int64_t unit = i % width;
     Sum value = 0;
-    if (args.given != nullptr && unit < args.size) value = load_element<Sum>(args.type, args.given, row * args.size + unit);
+    if (args.given != nullptr && unit < args.size)
+      value = load_element<Sum>(args.type, args.given, row * args.size + unit);
     if (unit < args.stride) args.state[row * args.stride + unit] = value;
-    if (args.operands != nullptr && unit < args.padded) args.operands[row * args.padded + unit] = encode<Operand>(value);
+    if (args.operands != nullptr && unit < args.padded)
+      args.operands[row * args.padded + unit] = encode<Operand>(value);
   }
 }
 
@@ -91,7 +93,8 @@ __global__ void __launch_bounds__(transfer_threads) store_state(const __grid_con
     const std::int64_t row = i / args.size;
     const std::int64_t unit = i % args.size;
     const bool empty = args.first_live != nullptr && args.first_live[row] >= args.steps;
-    store_element(args.type, args.to, row * args.to_stride + unit, empty ? Sum(0) : args.state[row * args.stride + unit]);
+    store_element(args.type, args.to, row * args.to_stride + unit,
+                  empty ? Sum(0) : args.state[row * args.stride + unit]);
   }
 }
 

@@ -24,10 +24,10 @@ template <class F>
 struct direction_space {
   const direction* given;
   std::vector<cell_space<F>> cells;
-  typename F::operand* inputs;       // [chunk][rows][padded]
+  typename F::operand* inputs;  // [chunk][rows][padded]
   std::int64_t padded_inputs;
-  typename F::sum* projected[2];     // of each pass, [chunk][rows][tiles][tile_columns]
-  std::int64_t* first_live;          // [rows], or null where nothing is masked
+  typename F::sum* projected[2];  // of each pass, [chunk][rows][tiles][tile_columns]
+  std::int64_t* first_live;       // [rows], or null where nothing is masked
   typename F::operand* slot(const cell_space<F>& one, std::int64_t rows, std::int64_t step) const {
     return one.slots + step * rows * one.h_stride;
   }

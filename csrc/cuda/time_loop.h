@@ -1,9 +1,9 @@
 // The time loop in one format; a file of its own for each, as they compile side by side.
 #pragma once
 
+#include "cuda/call_space.h"
 #include "cuda/launch.h"
 #include "cuda/pass_list.h"
-#include "cuda/spaces.h"
 
 namespace rnnpack::cuda {
 
@@ -48,9 +48,8 @@ call_space<F>::call_space(const call& one, std::span<const direction> given, wor
     }
     for (std::size_t i = 0; i < way.cell_count; ++i) {
       const packed_cell& cell = *way.cells[i];
-      cell_space<F> own{.cell = &cell,
-                        .h_stride = padded(cell.outputs, F::k_block),
-                        .c_stride = padded(cell.units, F::k_block)};
+      cell_space<F> own{
+          .cell = &cell, .h_stride = padded(cell.outputs, F::k_block), .c_stride = padded(cell.units, F::k_block)};
       const bool two_passes = cell.passes.size() > 1;
       own.h = memory.take<sum>(checked_product(batch, own.h_stride));
       own.c = cell.has_c() || two_passes ? memory.take<sum>(checked_product(batch, own.c_stride)) : nullptr;
@@ -64,12 +63,12 @@ call_space<F>::call_space(const call& one, std::span<const direction> given, wor
 
 // One direction, or two that are alike but for their weights and arrays: those share every kernel.
 template <class F>
-class sequence {
+class time_loop {
  public:
   using sum = typename F::sum;
   using operand = typename F::operand;
 
-  sequence(const call& one, std::span<const direction> given, std::byte* memory, cudaStream_t stream)
+  time_loop(const call& one, std::span<const direction> given, std::byte* memory, cudaStream_t stream)
       : call_(one), memory_(memory), space_(one, given, memory_), stream_(stream), rows_(one.batch) {}
 
   std::size_t bytes() const { return memory_.bytes(); }
@@ -124,20 +123,23 @@ class sequence {
       const packed_cell& cell = *one.cell;
       clear(one.slots, (space_.chunk_steps + 1) * rows_ * one.h_stride);
       load(given(state), cell.outputs, one.h, one.h_stride, one.slots, one.h_stride);
-      if (one.c != nullptr) load(cell.has_c() ? given(state + 1) : nullptr, cell.units, one.c, one.c_stride, nullptr, 0);
+      if (one.c != nullptr)
+        load(cell.has_c() ? given(state + 1) : nullptr, cell.units, one.c, one.c_stride, nullptr, 0);
       if (one.halfway != nullptr) clear(one.halfway, rows_ * one.c_stride);
       state += cell.states();
     }
     if (way.first_live != nullptr)
-      launch(find_first_live<transfer_threads>, dim3(blocks_of(rows_ * 32, transfer_threads)), transfer_threads, stream_,
-             first_live_args{.where = where(way), .rows = rows_, .first_live = way.first_live}, "reading the mask");
+      launch(find_first_live<transfer_threads>, dim3(blocks_of(rows_ * 32, transfer_threads)), transfer_threads,
+             stream_, first_live_args{.where = where(way), .rows = rows_, .first_live = way.first_live},
+             "reading the mask");
   }
 
   void clear(operand* values, std::int64_t count) {
     check(cudaMemsetAsync(values, 0, count * sizeof(operand), stream_), "clearing memory");
   }
 
-  void load(const void* given, std::size_t size, sum* state, std::int64_t stride, operand* operands, std::int64_t width) {
+  void load(const void* given, std::size_t size, sum* state, std::int64_t stride, operand* operands,
+            std::int64_t width) {
     launch_transfer(load_state<operand, sum>, rows_ * stride, stream_,
                     load_state_args<operand, sum>{.given = given,
                                                   .type = call_.elements,
@@ -256,7 +258,8 @@ class sequence {
       const packed_cell& cell = *one.cell;
       if (way.given->final_states != nullptr) {
         store(one.h, one.h_stride, cell.outputs, way.given->final_states[state], cell.outputs, nullptr);
-        if (cell.has_c()) store(one.c, one.c_stride, cell.units, way.given->final_states[state + 1], cell.units, nullptr);
+        if (cell.has_c())
+          store(one.c, one.c_stride, cell.units, way.given->final_states[state + 1], cell.units, nullptr);
       }
       state += cell.states();
     }
@@ -292,13 +295,13 @@ class sequence {
 
 template <class F>
 std::size_t workspace_bytes_in(const call& one, std::span<const direction> alike) {
-  return sequence<F>(one, alike, nullptr, nullptr).bytes();
+  return time_loop<F>(one, alike, nullptr, nullptr).bytes();
 }
 
 template <class F>
 bool run_in(const call& one, std::span<const direction> alike, std::byte* memory, cudaStream_t stream,
             const interruption* question) {
-  return sequence<F>(one, alike, memory, stream).run(question);
+  return time_loop<F>(one, alike, memory, stream).run(question);
 }
 
 }  // namespace rnnpack::cuda

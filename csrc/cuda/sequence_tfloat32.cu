@@ -1,8 +1,0 @@
-#include "cuda/sequence_of.h"
-
-namespace rnnpack::cuda {
-
-template std::size_t workspace_bytes_in<tfloat32_format>(const call&, std::span<const direction>);
-template bool run_in<tfloat32_format>(const call&, std::span<const direction>, std::byte*, cudaStream_t, const interruption*);
-
-}  // namespace rnnpack::cuda
