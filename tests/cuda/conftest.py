@@ -1,4 +1,4 @@
-"""Fixtures of the CUDA tests: the plugin, emulated on the CPU unless RNNPACK_TEST_GPU=1 asks for a real GPU."""
+"""Fixtures of the CUDA tests: the plugin, emulated on the CPU unless RNNPACK_TEST_GPU=1 asks for a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _on_a_gpu() -> bool:
 
 @pytest.fixture(scope="session")
 def cuda_plugin() -> Iterator[None]:
-    """Let ``rnnpack.cuda`` find the emulated plugin; with RNNPACK_TEST_GPU=1 it finds the real one by itself."""
+    """Let ``rnnpack.cuda`` find the emulated plugin; with RNNPACK_TEST_GPU=1 it finds the real one."""
     if _on_a_gpu():
         yield
         return

@@ -22,6 +22,7 @@ BUILT = ROOT / "build" / "cuda_emulator"
 
 # No fortified longjmp: it refuses to go from one fiber's stack to another's.
 FLAGS = ("-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread", "-U_FORTIFY_SOURCE")
+LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined")
 # These make of some errors in kernels what they are on a GPU; see emulator/engine/sanitizer.cpp.
 KERNEL_FLAGS = ("-x", "c++", "-fsanitize=alignment,bounds,null,integer-divide-by-zero")
 
@@ -69,7 +70,7 @@ def emulated_library(name: str, kernels: Sequence[Path]) -> Path:
             missing = [(one, to) for one, to in zip(sources, objects, strict=True) if not to.exists()]
             with ThreadPoolExecutor(2) as workers:
                 list(workers.map(lambda pair: _compile(compiler, *pair), missing))
-            _run([compiler, "-shared", "-pthread", *map(str, objects), "-ldl"], library)
+            _run([compiler, *LINK_FLAGS, *map(str, objects), "-ldl"], library)
     return library
 
 
@@ -95,7 +96,7 @@ def _hash_of_headers(compiler: str) -> bytes:
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout
     headers = [path for folder in (EMULATOR, SOURCES) for path in sorted(folder.rglob("*.h"))]
     parts = [part for path in headers for part in (str(path).encode(), path.read_bytes())]
-    return _hash(version, repr((FLAGS, KERNEL_FLAGS)).encode(), *parts).encode()
+    return _hash(version, repr((FLAGS, KERNEL_FLAGS, LINK_FLAGS)).encode(), *parts).encode()
 
 
 def _compile(compiler: str, source: Path, to: Path) -> None:
