@@ -1,0 +1,124 @@
+"""The plugin's kernels on the emulator, by way of the C interface alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import plugin_build
+import plugin_calls
+import pytest
+import reference
+import tolerance
+from numpy.typing import NDArray
+
+# Of the operands of products: what a value rounded to the format may be off, relative to itself.
+ROUNDOFF = {"float64": 2**-53, "float32": 2**-24, "tf32": 2**-11, "float16": 2**-11, "bfloat16": 2**-8}
+
+
+@pytest.fixture(scope="module")
+def plugin() -> plugin_calls.Plugin:
+    try:
+        return plugin_calls.Plugin(plugin_build.emulated_plugin())
+    except plugin_build.CannotBuild as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture(autouse=True, params=["forward", "backward", "7"])
+def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test in three orders of threads and blocks, looking for stray writes after each kernel."""
+    monkeypatch.setenv("RNNPACK_EMULATOR_ORDER", request.param)
+    monkeypatch.setenv("RNNPACK_EMULATOR_CHECK", "1")
+
+
+def _weights(kind: str, features: int, units: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    gates = {"simple_rnn": 1, "gru": 3, "gru_reset_before": 3}.get(kind, 4)
+    outputs = units - 2 if kind == "projected_lstm" else units
+    shapes: dict[str, tuple[int, ...]] = {
+        "kernel": (features, gates * units),
+        "recurrent_kernel": (outputs, gates * units),
+        "bias": (2, gates * units) if kind == "gru" else (gates * units,),
+    }
+    if kind == "peephole_lstm":
+        shapes["peepholes"] = (3, units)
+    if kind == "projected_lstm":
+        shapes["projection_kernel"] = (units, outputs)
+    scale = 1 / np.sqrt(units)
+    return {name: rng.normal(scale=scale, size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _reference_cell(kind: str, weights: dict[str, NDArray[Any]]) -> reference.Cell:
+    arrays = {name: array.astype(np.float64) for name, array in weights.items() if name != "peepholes"}
+    names = ("input_peephole", "forget_peephole", "output_peephole")
+    arrays |= dict(zip(names, weights.get("peepholes", ()), strict=False))
+    return reference.CELLS[kind](**arrays)
+
+
+def _lifter(number_format: str, chain: int) -> Callable[[Any], tolerance.Bounded]:
+    """Rows that are rounded to the format before products.
+
+    Both factors are off by u, so a product by 2 u and a little; in reduced formats that little also covers
+    sums in float32, as ``chain * 2**-24`` is far below u.
+    """
+    u = ROUNDOFF[number_format]
+    chain = chain if number_format in ("float32", "float64") else 3
+
+    def lift(row: Any) -> tolerance.Bounded:
+        exact = np.asarray(row, np.float64)
+        return tolerance.Bounded(exact, np.zeros_like(exact), u, chain)
+
+    return lift
+
+
+def _compare(
+    plugin: plugin_calls.Plugin,
+    kind: str,
+    number_format: str,
+    shape: tuple[int, int, int, int],
+    masked: bool = False,
+    **flags: bool,
+) -> None:
+    batch, steps, features, units = shape
+    rng = np.random.default_rng(5)
+    weights = _weights(kind, features, units, rng)
+    cell = _reference_cell(kind, weights)
+    dtype = np.float64 if number_format == "float64" else np.float32
+    inputs = rng.normal(size=(batch, steps, features)).astype(dtype)
+    states = [rng.normal(size=(batch, size)).astype(dtype) for size in cell.state_sizes]
+    mask = rng.random((batch, steps)) < 0.6 if masked else None
+
+    made = plugin.make_cell(plugin_calls.Cell(kind, **{"bias": None, **weights}), number_format)
+    try:
+        outputs, final = plugin.run([made], inputs, cell.output_size, states, mask, **flags)
+    finally:
+        plugin.functions.free_cell(made)
+
+    layer = reference.Layer((cell,), **{"return_sequences": True, **flags})
+    lift = _lifter(number_format, tolerance.chain_length(layer, features))
+    expected = reference.run(layer, inputs, mask, states, lift)
+    for actual, bounded in zip([outputs, *final], [expected.output, *expected.states], strict=True):
+        assert tolerance.excess(actual, bounded.value, bounded.error) <= 1
+
+
+@pytest.mark.parametrize("number_format", plugin_calls.FORMATS)
+def test_one_lstm_step(plugin: plugin_calls.Plugin, number_format: str) -> None:
+    _compare(plugin, "lstm", number_format, (3, 1, 5, 7))
+
+
+@pytest.mark.parametrize("number_format", plugin_calls.FORMATS)
+@pytest.mark.parametrize("kind", plugin_calls.KINDS)
+def test_sequences(plugin: plugin_calls.Plugin, kind: str, number_format: str) -> None:
+    _compare(plugin, kind, number_format, (17, 3, 37, 19))
+
+
+@pytest.mark.parametrize("kind", plugin_calls.KINDS)
+def test_masks(plugin: plugin_calls.Plugin, kind: str) -> None:
+    _compare(plugin, kind, "float32", (5, 4, 3, 6), masked=True, go_backwards=True)
+    _compare(plugin, kind, "float32", (5, 4, 3, 6), masked=True, zero_output_for_mask=True)
+    _compare(plugin, kind, "float32", (5, 4, 3, 6), masked=True, return_sequences=False)
+
+
+@pytest.mark.parametrize("number_format", plugin_calls.FORMATS)
+def test_many_rows(plugin: plugin_calls.Plugin, number_format: str) -> None:
+    _compare(plugin, "lstm", number_format, (130, 1, 9, 33))
