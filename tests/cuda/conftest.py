@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 
 import plugin_build
 import pytest
+from cuda_functions import Cuda
 
 
 def _on_a_gpu() -> bool:
@@ -38,3 +40,20 @@ def needs_gpu() -> None:
         pytest.skip(f"needs a GPU, and RNNPACK_TEST_GPU=1 to use it: {why_not or 'CUDA is emulated'}")
     if why_not is not None:
         pytest.skip(f"needs a GPU: {why_not}")
+
+
+@pytest.fixture(scope="session")
+def emulator_self_test() -> ctypes.CDLL:
+    try:
+        path = plugin_build.emulated_library("emulator_self_test", [plugin_build.EMULATOR / "self_test.cu"])
+    except plugin_build.CannotBuild as why:
+        pytest.skip(str(why))
+    return ctypes.CDLL(str(path))
+
+
+@pytest.fixture
+def cuda(emulator_self_test: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    """The emulator with its own test kernels, in its default settings."""
+    for name in ("ORDER", "CHECK", "DEVICES"):
+        monkeypatch.delenv(f"RNNPACK_EMULATOR_{name}", raising=False)
+    return Cuda(emulator_self_test)

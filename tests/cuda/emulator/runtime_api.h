@@ -30,13 +30,20 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureImplicit = 906,
   cudaErrorUnknown = 999,
 };
 
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraphExec_st*;
 inline const cudaStream_t cudaStreamLegacy = reinterpret_cast<cudaStream_t>(1);
 inline const cudaStream_t cudaStreamPerThread = reinterpret_cast<cudaStream_t>(2);
 
@@ -151,13 +158,20 @@ EMULATED_CUDA cudaError_t cudaStreamDestroy(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamQuery(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
-EMULATED_CUDA cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
-EMULATED_CUDA cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 EMULATED_CUDA cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 EMULATED_CUDA cudaError_t cudaEventDestroy(cudaEvent_t event);
 EMULATED_CUDA cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 EMULATED_CUDA cudaError_t cudaEventSynchronize(cudaEvent_t event);
 EMULATED_CUDA cudaError_t cudaEventQuery(cudaEvent_t event);
+
+EMULATED_CUDA cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
+EMULATED_CUDA cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+EMULATED_CUDA cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+EMULATED_CUDA cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+EMULATED_CUDA cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long flags = 0);
+EMULATED_CUDA cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+EMULATED_CUDA cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+EMULATED_CUDA cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 namespace emulator {
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);
