@@ -22,7 +22,7 @@ BUILT = ROOT / "build" / "cuda_emulator"
 
 # No fortified longjmp: it refuses to go from one fiber's stack to another's.
 FLAGS = ("-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread", "-U_FORTIFY_SOURCE")
-LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined")
+LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined", "-Wl,-Bsymbolic")
 # These make of some errors in kernels what they are on a GPU; see emulator/engine/sanitizer.cpp.
 KERNEL_FLAGS = ("-x", "c++", "-fsanitize=alignment,bounds,null,integer-divide-by-zero")
 
