@@ -42,18 +42,37 @@ def needs_gpu() -> None:
         pytest.skip(f"needs a GPU: {why_not}")
 
 
-@pytest.fixture(scope="session")
-def emulator_self_test() -> ctypes.CDLL:
+def _self_test(checked: bool) -> ctypes.CDLL:
+    kernels = [plugin_build.EMULATOR / "self_test.cu"]
     try:
-        path = plugin_build.emulated_library("emulator_self_test", [plugin_build.EMULATOR / "self_test.cu"])
+        return ctypes.CDLL(str(plugin_build.emulated_library("emulator_self_test", kernels, checked)))
     except plugin_build.CannotBuild as why:
         pytest.skip(str(why))
-    return ctypes.CDLL(str(path))
+
+
+@pytest.fixture(scope="session")
+def plain_self_test() -> ctypes.CDLL:
+    return _self_test(checked=False)
+
+
+@pytest.fixture(scope="session")
+def checked_self_test() -> ctypes.CDLL:
+    return _self_test(checked=True)
 
 
 @pytest.fixture
-def cuda(emulator_self_test: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Cuda:
-    """The emulator with its own test kernels, in its default settings."""
+def emulator_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ORDER", "CHECK", "DEVICES"):
         monkeypatch.delenv(f"RNNPACK_EMULATOR_{name}", raising=False)
-    return Cuda(emulator_self_test)
+
+
+@pytest.fixture
+def cuda(plain_self_test: ctypes.CDLL, emulator_defaults: None) -> Cuda:
+    """The emulator with its own test kernels, in its default settings."""
+    return Cuda(plain_self_test)
+
+
+@pytest.fixture
+def checked_cuda(checked_self_test: ctypes.CDLL, emulator_defaults: None) -> Cuda:
+    """The same, where each access of a kernel to memory is checked."""
+    return Cuda(checked_self_test)

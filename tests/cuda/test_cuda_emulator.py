@@ -5,7 +5,7 @@ The kernels are in ``emulator/self_test.cu``.
 
 from __future__ import annotations
 
-from ctypes import c_double, c_float, c_size_t, c_void_p
+from ctypes import c_double, c_float, c_int64, c_size_t, c_void_p
 
 import numpy as np
 import pytest
@@ -164,3 +164,54 @@ def test_double_values_are_shuffled_whole(cuda: Cuda) -> None:
     cuda("start_shuffles", cuda.put(values), others[0], xors, others[1])
     sums = cuda.get(xors, (32,), c_double)
     assert float(sums[0]) == values.astype(np.float64).sum() != float(values.sum())
+
+
+def _end(cuda: Cuda) -> str:
+    """What the checks say when everything has run."""
+    error = cuda.cudaStreamSynchronize(None)
+    return cuda.text(error) if error else ""
+
+
+def test_checks_let_correct_kernels_be(checked_cuda: Cuda) -> None:
+    values, to = (checked_cuda.put(np.ones(256, np.float32)) for _ in range(2))
+    checked_cuda("start_reverse", True, 4, values, to)
+    checked_cuda("start_exchange", 2, values, to)
+    checked_cuda("start_reverse", True, 4, to, values)  # kernels of a stream come one after the other
+    checked_cuda("start_product", 0, values, values, to)
+    checked_cuda("start_shuffles", values, to, checked_cuda.put(np.zeros(32)), checked_cuda.put(np.zeros(32)))
+    checked_cuda("start_sum", values, c_int64(192), to, None)
+    assert _end(checked_cuda) == ""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_races_are_found_in_any_order(
+    checked_cuda: Cuda, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setenv("RNNPACK_EMULATOR_ORDER", order)
+    values, to = (checked_cuda.put(np.zeros(192, np.float32)) for _ in range(2))
+    checked_cuda("start_reverse", False, 1, values, to)
+    assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    for kind in (0, 1):
+        checked_cuda("start_exchange", kind, values, to)
+        assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    checked_cuda("start_last_block", 2, to)
+    assert "a race for 1 bytes at 0 of an allocation of 768 bytes" in _end(checked_cuda)
+    checked_cuda("start_reverse", True, 2, values, values)  # each block its own part
+    assert _end(checked_cuda) == ""
+    next_part = c_void_p((values.value or 0) + 256)
+    checked_cuda("start_reverse", True, 2, values, next_part)
+    assert "a race for 1 bytes at" in _end(checked_cuda)
+
+
+def test_accesses_outside_of_device_memory_are_found(checked_cuda: Cuda) -> None:
+    memory, total = checked_cuda.put(np.zeros(8, np.float32)), checked_cuda.put(np.zeros(1, np.float32))
+    checked_cuda("start_sum", memory, c_int64(9), total, None)  # too far by one value
+    assert "a read from 4 bytes at 32 of an allocation of 32 bytes" in _end(checked_cuda)
+    host = np.zeros(8, np.float32)
+    checked_cuda("start_sum", c_void_p(host.ctypes.data), c_int64(8), total, None)
+    assert "a read from" in _end(checked_cuda)
+    checked_cuda("start_sum", memory, c_int64(8), c_void_p(host.ctypes.data), None)
+    assert "a write to" in _end(checked_cuda)
+    checked_cuda("cudaFree", memory)
+    checked_cuda("start_add", memory, 8, c_float(1), None)
+    assert "a read from" in _end(checked_cuda)

@@ -1,4 +1,4 @@
-"""The plugin's kernels on the emulator, by way of the C interface alone."""
+"""The plugin's kernels on the emulator, by way of the C interface alone; each access to memory is checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDOFF = {"float64": 2**-53, "float32": 2**-24, "tf32": 2**-11, "float16": 2**
 @pytest.fixture(scope="module")
 def plugin() -> plugin_calls.Plugin:
     try:
-        return plugin_calls.Plugin(plugin_build.emulated_plugin())
+        return plugin_calls.Plugin(plugin_build.emulated_plugin(checked=True))
     except plugin_build.CannotBuild as why:
         pytest.skip(str(why))
 

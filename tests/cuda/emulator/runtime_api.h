@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "device.h"
 #include "vector_types.h"
 
 #define CUDART_VERSION 13000
@@ -182,8 +183,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   static_assert((std::is_trivially_copyable_v<Expected> && ...), "arguments are copied to the device byte by byte");
   static_assert((std::size_t{0} + ... + sizeof(Expected)) <= 4096, "a kernel's arguments have at most 4 KiB");
   const std::tuple<Expected...> arguments(std::forward<Actual>(actual)...);
-  return emulator::launch(*config, reinterpret_cast<const void*>(kernel),
-                          [kernel, arguments] { std::apply(kernel, arguments); });
+  return emulator::launch(*config, reinterpret_cast<const void*>(kernel), [kernel, arguments] {
+    std::apply(
+        [kernel](auto... copies) {
+          emulator::begin_kernel_code();
+          kernel(copies...);
+          emulator::end_kernel_code();
+        },
+        arguments);
+  });
 }
 
 template <class Function>
