@@ -45,9 +45,13 @@ def needs_gpu() -> None:
 def _self_test(checked: bool) -> ctypes.CDLL:
     kernels = [plugin_build.EMULATOR / "self_test.cu"]
     try:
-        return ctypes.CDLL(str(plugin_build.emulated_library("emulator_self_test", kernels, checked)))
+        path = plugin_build.emulated_library("emulator_self_test", kernels, checked)
     except plugin_build.CannotBuild as why:
         pytest.skip(str(why))
+    library = ctypes.CDLL(str(path))
+    library.from_half.restype = library.from_bfloat16.restype = ctypes.c_float
+    library.half_of.restype = library.bfloat16_of.restype = ctypes.c_uint16
+    return library
 
 
 @pytest.fixture(scope="session")

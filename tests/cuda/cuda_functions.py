@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from ctypes import byref, c_float, c_size_t, c_void_p
+from ctypes import byref, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,11 @@ NON_BLOCKING = 1
 
 
 class Cuda:
-    """The library of ``self_test.cu``, with arrays in device memory."""
+    """An emulated library: its functions, and arrays in device memory."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
         library.cudaGetErrorString.restype = ctypes.c_char_p
-        for name in ("from_half", "from_bfloat16"):
-            getattr(library, name).restype = c_float
-        for name in ("half_of", "bfloat16_of"):
-            getattr(library, name).restype = ctypes.c_uint16
 
     def __getattr__(self, name: str) -> Callable[..., int]:
         return getattr(self.library, name)

@@ -71,6 +71,9 @@ class Interruption(Structure):
     _fields_ = (("keep_going", CFUNCTYPE(c_bool, c_void_p)), ("context", c_void_p))
 
 
+UNINTERRUPTED = Interruption(Interruption._fields_[0][1](lambda _context: True), None)
+
+
 class Functions(Structure):
     _fields_ = (
         ("version", ctypes.c_uint32),
@@ -80,7 +83,10 @@ class Functions(Structure):
         ("free_cell", CFUNCTYPE(None, c_void_p)),
         ("cell_bytes", CFUNCTYPE(c_size_t, c_void_p)),
         ("workspace_bytes", CFUNCTYPE(c_size_t, POINTER(Call))),
-        ("run", c_void_p),
+        (
+            "run",
+            CFUNCTYPE(c_int32, POINTER(Call), c_void_p, c_void_p, POINTER(Interruption), POINTER(Failure)),
+        ),
         ("run_on_host_arrays", CFUNCTYPE(c_int32, POINTER(Call), POINTER(Interruption), POINTER(Failure))),
     )
 
@@ -157,35 +163,45 @@ class Plugin:
         initial = [np.ascontiguousarray(state, inputs.dtype) for state in states]
         final = [np.full_like(state, np.nan) for state in initial]
         outputs = np.full((batch, steps, units) if return_sequences else (batch, units), np.nan, inputs.dtype)
-        direction = Direction(
-            ctypes.cast((c_void_p * len(cells))(*cells), c_void_p),
-            len(cells),
-            inputs.ctypes.data,
-            *(inputs.strides[axis] // inputs.itemsize for axis in (1, 0, 2)),
-            _addresses(initial),
-            _addresses(final),
-            outputs.ctypes.data,
-            units if return_sequences else 0,
-            steps * units if return_sequences else units,
-            go_backwards,
-            False,
-        )
-        call = Call(
-            batch,
-            steps,
-            ELEMENTS.index(str(inputs.dtype)),
-            None,
-            None if mask is None else mask.ctypes.data,
-            0 if mask is None else mask.strides[1],
-            0 if mask is None else mask.strides[0],
-            return_sequences,
-            zero_output_for_mask,
-            ctypes.pointer(direction),
-            1,
-        )
-        interruption = Interruption(Interruption._fields_[0][1](lambda _context: True), None)
-        self.check("run_on_host_arrays", byref(call), byref(interruption))
+        call = one_direction(cells, inputs, units, return_sequences, zero_output_for_mask, go_backwards)
+        direction = call.directions[0]
+        direction.inputs, direction.outputs = inputs.ctypes.data, outputs.ctypes.data
+        direction.initial_states, direction.final_states = _addresses(initial), _addresses(final)
+        if mask is not None:
+            call.mask, call.mask_time, call.mask_batch = mask.ctypes.data, mask.strides[1], mask.strides[0]
+        self.check("run_on_host_arrays", byref(call), byref(UNINTERRUPTED))
         return outputs, final
+
+
+def one_direction(
+    cells: Sequence[c_void_p],
+    inputs: NDArray[Any],
+    units: int,
+    return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
+    go_backwards: bool = False,
+) -> Call:
+    """A call without addresses for inputs of this shape, with contiguous outputs."""
+    batch, steps, _ = inputs.shape
+    direction = Direction(
+        cells=ctypes.cast((c_void_p * len(cells))(*cells), c_void_p),
+        cell_count=len(cells),
+        inputs_time=inputs.strides[1] // inputs.itemsize,
+        inputs_batch=inputs.strides[0] // inputs.itemsize,
+        inputs_feature=inputs.strides[2] // inputs.itemsize,
+        outputs_time=units if return_sequences else 0,
+        outputs_batch=steps * units if return_sequences else units,
+        go_backwards=go_backwards,
+    )
+    return Call(
+        batch=batch,
+        timesteps=steps,
+        element=ELEMENTS.index(str(inputs.dtype)),
+        return_sequences=return_sequences,
+        zero_output_for_mask=zero_output_for_mask,
+        directions=ctypes.pointer(direction),
+        direction_count=1,
+    )
 
 
 def _addresses(arrays: Sequence[NDArray[Any]]) -> c_void_p:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from ctypes import byref, c_size_t, c_ulonglong, c_void_p
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import plugin_calls
 import pytest
 import reference
 import tolerance
+from cuda_functions import NON_BLOCKING, Cuda
 from numpy.typing import NDArray
 
 # Of the operands of products: what a value rounded to the format may be off, relative to itself.
@@ -122,3 +125,48 @@ def test_masks(plugin: plugin_calls.Plugin, kind: str) -> None:
 @pytest.mark.parametrize("number_format", plugin_calls.FORMATS)
 def test_many_rows(plugin: plugin_calls.Plugin, number_format: str) -> None:
     _compare(plugin, "lstm", number_format, (130, 1, 9, 33))
+
+
+def test_a_captured_call_runs_as_often_as_its_graph(plugin: plugin_calls.Plugin) -> None:
+    cuda = Cuda(plugin.library)
+    rng = np.random.default_rng(6)
+    inputs = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    made = plugin.make_cell(plugin_calls.Cell("gru", **_weights("gru", 5, 6, rng)))
+    expected, _ = plugin.run([made], inputs, 6, [np.zeros((3, 6))])
+
+    call = plugin_calls.one_direction([made], inputs, 6)
+    on_device, outputs = cuda.put(np.zeros_like(inputs)), cuda.make("cudaMalloc", c_size_t(expected.nbytes))
+    call.directions[0].inputs, call.directions[0].outputs = on_device, outputs
+    workspace = cuda.make("cudaMalloc", c_size_t(plugin.functions.workspace_bytes(byref(call))))
+    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
+    graph = c_void_p()
+    cuda("cudaStreamBeginCapture", stream, 0)
+    plugin.check("run", byref(call), workspace, stream, byref(plugin_calls.UNINTERRUPTED))
+    cuda("cudaStreamEndCapture", stream, byref(graph))
+    ready = cuda.make("cudaGraphInstantiate", graph, c_ulonglong(0))
+
+    for values in (np.zeros_like(inputs), inputs):  # the graph reads what is there when it runs
+        cuda("cudaMemcpy", on_device, c_void_p(values.ctypes.data), c_size_t(values.nbytes), 1)
+        cuda("cudaGraphLaunch", ready, stream)
+        cuda("cudaStreamSynchronize", stream)
+    np.testing.assert_array_equal(cuda.get(outputs, expected.shape), expected)
+    for handle in (on_device, outputs, workspace):
+        cuda("cudaFree", handle)
+    plugin.functions.free_cell(made)
+
+
+def test_interrupted_and_failed_calls(plugin: plugin_calls.Plugin) -> None:
+    inputs = np.zeros((1, 4, 5), np.float32)
+    rng = np.random.default_rng(7)
+    made = plugin.make_cell(plugin_calls.Cell("lstm", **_weights("lstm", 5, 6, rng)))
+    call = plugin_calls.one_direction([made], inputs, 6)
+    outputs = np.zeros((1, 4, 6), np.float32)
+    call.directions[0].inputs, call.directions[0].outputs = inputs.ctypes.data, outputs.ctypes.data
+    stop = plugin_calls.Interruption(ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p)(lambda _context: False), None)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        plugin.check("run_on_host_arrays", byref(call), byref(stop))
+    call.batch = 1 << 28
+    with pytest.raises(RuntimeError, match="out_of_memory"):
+        plugin.check("run_on_host_arrays", byref(call), byref(plugin_calls.UNINTERRUPTED))
+    plugin.functions.free_cell(made)
+    assert Cuda(plugin.library).cudaDeviceSynchronize() == 0
