@@ -20,7 +20,17 @@ function(rnnpack_add_cuda_plugin destination)
   set(root ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/..)
   set(exports ${root}/cmake/rnnpack_cuda.exports)
   add_library(rnnpack_cuda MODULE
-    ${root}/csrc/cuda/plugin.cu)
+    ${root}/csrc/cuda/host_arrays.cu
+    ${root}/csrc/cuda/memory.cu
+    ${root}/csrc/cuda/packed_cell.cu
+    ${root}/csrc/cuda/pinned_copy.cu
+    ${root}/csrc/cuda/plugin.cu
+    ${root}/csrc/cuda/sequence.cu
+    ${root}/csrc/cuda/sequence_bfloat16.cu
+    ${root}/csrc/cuda/sequence_float16.cu
+    ${root}/csrc/cuda/sequence_float32.cu
+    ${root}/csrc/cuda/sequence_float64.cu
+    ${root}/csrc/cuda/sequence_tfloat32.cu)
   target_include_directories(rnnpack_cuda PRIVATE ${root}/csrc)
   # Machine code for 8.0, which also runs on 8.6 and 8.9, and for 9.0, with the instructions that only 9.0 has. Those are
   # why PTX for 9.0a would run nowhere else. PTX for 8.0 runs on every card from 8.0 on: the driver compiles it where
@@ -33,9 +43,9 @@ function(rnnpack_add_cuda_plugin destination)
     CUDA_RUNTIME_LIBRARY Static
     CUDA_VISIBILITY_PRESET hidden
     LINK_DEPENDS ${exports})
-  # As in the CPU's kernels, every product and sum is written out: nothing is contracted behind the reader's back. The
-  # cells' mathematics is constexpr, and as such device code.
-  target_compile_options(rnnpack_cuda PRIVATE --expt-relaxed-constexpr --fmad=false --threads=2 -Xcompiler=-Wall,-Wextra)
+  # The cells' mathematics is constexpr, and as such device code; a call of the host's functions is an error there.
+  target_compile_options(rnnpack_cuda PRIVATE
+    --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
   target_link_options(rnnpack_cuda PRIVATE LINKER:--version-script=${exports} LINKER:--gc-sections)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_link_options(rnnpack_cuda PRIVATE LINKER:--strip-all)
