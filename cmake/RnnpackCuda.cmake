@@ -26,11 +26,11 @@ function(rnnpack_add_cuda_plugin destination)
     ${root}/csrc/cuda/pinned_copy.cu
     ${root}/csrc/cuda/plugin.cu
     ${root}/csrc/cuda/sequence.cu
-    ${root}/csrc/cuda/sequence_bfloat16.cu
-    ${root}/csrc/cuda/sequence_float16.cu
-    ${root}/csrc/cuda/sequence_float32.cu
-    ${root}/csrc/cuda/sequence_float64.cu
-    ${root}/csrc/cuda/sequence_tfloat32.cu)
+    ${root}/csrc/cuda/time_loop_bfloat16.cu
+    ${root}/csrc/cuda/time_loop_float16.cu
+    ${root}/csrc/cuda/time_loop_float32.cu
+    ${root}/csrc/cuda/time_loop_float64.cu
+    ${root}/csrc/cuda/time_loop_tfloat32.cu)
   target_include_directories(rnnpack_cuda PRIVATE ${root}/csrc)
   # Machine code for 8.0, which also runs on 8.6 and 8.9, and for 9.0, with the instructions that only 9.0 has. Those are
   # why PTX for 9.0a would run nowhere else. PTX for 8.0 runs on every card from 8.0 on: the driver compiles it where
