@@ -23,7 +23,7 @@ DISTRIBUTION = "rnnpack-cuda13"
 LIBRARY = "librnnpack_cuda.so"
 MOST_BYTES = 16 << 20
 
-# A multiprocessor's registers, and what a kernel's __launch_bounds__ promise: threads of a block, blocks at once.
+# A multiprocessor's registers, and what __launch_bounds__ promise: threads of a block, blocks at once.
 REGISTERS = 65536
 LAUNCH_BOUNDS = {"split_product": (256, 3), "tall_product": (128, 2)}
 MOST_REGISTERS = 255  # of one thread, on any card
