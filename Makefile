@@ -28,6 +28,7 @@ lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy
 	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 	$(BIN)/cmake -S . -B build/lint -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
 	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' ! -name 'neon*.cpp')
+	$(BIN)/clang-tidy --quiet csrc/cuda/*.cu -- -x c++ -std=c++20 -Itests/cuda/emulator -Icsrc
 
 types: $(VENV)/.dev  ## mypy in strict mode, and the stub against the built module
 	$(BIN)/mypy python/rnnpack

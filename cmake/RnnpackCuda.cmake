@@ -46,7 +46,8 @@ function(rnnpack_add_cuda_plugin destination)
   # The cells' mathematics is constexpr, and as such device code; a call of the host's functions is an error there.
   target_compile_options(rnnpack_cuda PRIVATE
     --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
-  target_link_options(rnnpack_cuda PRIVATE LINKER:--version-script=${exports} LINKER:--gc-sections)
+  target_link_options(rnnpack_cuda PRIVATE
+    LINKER:--no-undefined LINKER:--version-script=${exports} LINKER:--gc-sections)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_link_options(rnnpack_cuda PRIVATE LINKER:--strip-all)
   endif()

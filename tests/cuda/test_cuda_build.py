@@ -25,7 +25,11 @@ MOST_BYTES = 16 << 20
 
 # A multiprocessor's registers, and what __launch_bounds__ promise: threads of a block, blocks at once.
 REGISTERS = 65536
-LAUNCH_BOUNDS = {"split_product": (256, 3), "tall_product": (128, 2)}
+LAUNCH_BOUNDS = {
+    "split_product.*plain_formatId": (256, 2),
+    "split_product": (256, 3),
+    "tall_product": (128, 2),
+}
 MOST_REGISTERS = 255  # of one thread, on any card
 
 
@@ -102,7 +106,7 @@ def test_both_architectures_have_the_same_kernels(kernels: list[Kernel]) -> None
     }
     assert names["sm_80"] == names["sm_90a"]
     for known in LAUNCH_BOUNDS:
-        assert any(known in name for name in names["sm_80"])
+        assert any(re.search(known, name) for name in names["sm_80"])
 
 
 def test_no_kernel_spills_or_has_a_stack(kernels: list[Kernel]) -> None:
@@ -112,9 +116,9 @@ def test_no_kernel_spills_or_has_a_stack(kernels: list[Kernel]) -> None:
 def test_registers_allow_what_the_launch_bounds_promise(kernels: list[Kernel]) -> None:
     for kernel in kernels:
         assert kernel.registers <= MOST_REGISTERS, kernel
-        for name, (threads, blocks) in LAUNCH_BOUNDS.items():
-            if name in kernel.name:
-                assert kernel.registers * threads * blocks <= REGISTERS, kernel
+        bounds = (bounds for known, bounds in LAUNCH_BOUNDS.items() if re.search(known, kernel.name))
+        threads, blocks = next(bounds, (1, 1))
+        assert kernel.registers * threads * blocks <= REGISTERS, kernel
 
 
 def test_one_symbol_is_exported(plugin: Path) -> None:
@@ -154,13 +158,12 @@ def test_the_wheel_holds_the_package_with_the_library_and_nothing_else(plugin: P
     assert installed.requires is None
 
 
-def test_both_distributions_are_of_one_version(plugin: Path) -> None:
+def test_its_version_is_that_of_rnnpack(plugin: Path) -> None:
     import rnnpack_cuda13  # type: ignore[import-not-found, unused-ignore]
 
     declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert declared is not None
-    assert metadata.version("rnnpack") == metadata.version(DISTRIBUTION) == declared[1]
-    assert rnnpack_cuda13.__version__ == declared[1]
+    assert metadata.version(DISTRIBUTION) == rnnpack_cuda13.__version__ == declared[1]
 
 
 def has_driver() -> bool:
