@@ -26,7 +26,7 @@ MOST_BYTES = 16 << 20
 # A multiprocessor's registers, and what __launch_bounds__ promise: threads of a block, blocks at once.
 REGISTERS = 65536
 LAUNCH_BOUNDS = {
-    "split_product.*plain_formatId": (256, 2),
+    "split_product.*plain_formatId": (256, 2),  # float64
     "split_product": (256, 3),
     "tall_product": (128, 2),
 }
