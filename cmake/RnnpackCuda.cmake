@@ -1,7 +1,6 @@
 # The GPU's plugin, librnnpack_cuda.so. Including this file finds nvcc and turns on CMake's CUDA language, which no
 # function may do; rnnpack_add_cuda_plugin(<destination>) then builds the plugin and installs it into that folder of a
 # wheel. Two projects include it: the main one where RNNPACK_CUDA is on, and cuda13/.
-cmake_minimum_required(VERSION 3.26)
 
 set(advice "Install the CUDA toolkit 13 and put its folder bin into PATH, or the path of its nvcc into CUDACXX. \
 Without the plugin rnnpack needs neither: leave RNNPACK_CUDA off.")
@@ -37,15 +36,13 @@ function(rnnpack_add_cuda_plugin destination)
   # no machine code fits, so for 10.0, 12.0 and what is still to come.
   set_target_properties(rnnpack_cuda PROPERTIES
     CUDA_ARCHITECTURES "80;90a-real"
-    CUDA_STANDARD 20
-    CUDA_STANDARD_REQUIRED ON
-    CUDA_EXTENSIONS OFF
     CUDA_RUNTIME_LIBRARY Static
     CUDA_VISIBILITY_PRESET hidden
     LINK_DEPENDS ${exports})
-  # The cells' mathematics is constexpr, and as such device code; a call of the host's functions is an error there.
+  # The standard by its flag: CMake below 3.26 knows no CUDA_STANDARD of 20. The cells' mathematics is constexpr, and as
+  # such device code; a call of the host's functions is an error there.
   target_compile_options(rnnpack_cuda PRIVATE
-    --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
+    -std=c++20 --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
   target_link_options(rnnpack_cuda PRIVATE
     LINKER:--no-undefined LINKER:--version-script=${exports} LINKER:--gc-sections)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
