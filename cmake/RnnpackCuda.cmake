@@ -14,6 +14,10 @@ enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
   message(FATAL_ERROR "The CUDA plugin: expected nvcc 13, found ${CMAKE_CUDA_COMPILER_VERSION} in ${CMAKE_CUDA_COMPILER}. ${advice}")
 endif()
+# CMake before 3.26 does not know that nvcc has C++20.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+endif()
 
 function(rnnpack_add_cuda_plugin destination)
   set(root ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/..)
@@ -36,13 +40,15 @@ function(rnnpack_add_cuda_plugin destination)
   # no machine code fits, so for 10.0, 12.0 and what is still to come.
   set_target_properties(rnnpack_cuda PROPERTIES
     CUDA_ARCHITECTURES "80;90a-real"
+    CUDA_STANDARD 20
+    CUDA_STANDARD_REQUIRED ON
+    CUDA_EXTENSIONS OFF
     CUDA_RUNTIME_LIBRARY Static
     CUDA_VISIBILITY_PRESET hidden
     LINK_DEPENDS ${exports})
-  # The standard by its flag: CMake below 3.26 knows no CUDA_STANDARD of 20. The cells' mathematics is constexpr, and as
-  # such device code; a call of the host's functions is an error there.
+  # The cells' mathematics is constexpr, and as such device code; a call of the host's functions is an error there.
   target_compile_options(rnnpack_cuda PRIVATE
-    -std=c++20 --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
+    --expt-relaxed-constexpr --Werror=cross-execution-space-call --threads=2 -Xcompiler=-Wall,-Wextra)
   target_link_options(rnnpack_cuda PRIVATE
     LINKER:--no-undefined LINKER:--version-script=${exports} LINKER:--gc-sections)
   if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
