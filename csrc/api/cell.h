@@ -23,6 +23,12 @@ constexpr std::size_t gates_of(cell_kind kind) {
   return 1;
 }
 
+// State vectors of a cell: h, or h and c.
+constexpr std::size_t states_of(cell_kind kind) {
+  const bool has_c = kind == cell_kind::lstm || kind == cell_kind::peephole_lstm || kind == cell_kind::projected_lstm;
+  return has_c ? 2 : 1;
+}
+
 // What weights, and the rows that they are multiplied with, are rounded to. Sums, gates and states keep the cell's
 // type.
 enum class precision : std::int32_t { full, bfloat16, int8 };

@@ -9,4 +9,7 @@ PYBIND11_MODULE(_core, module) {
   rnnpack::bindings::register_plain_call(module);
   rnnpack::bindings::register_stream(module);
   rnnpack::bindings::register_threads(module);
+  rnnpack::bindings::register_cuda(module);
+  rnnpack::bindings::register_cuda_cell(module);
+  rnnpack::bindings::register_cuda_run(module);
 }

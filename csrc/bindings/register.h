@@ -10,5 +10,8 @@ void register_run(pybind11::module_& module);
 void register_plain_call(pybind11::module_& module);
 void register_stream(pybind11::module_& module);
 void register_threads(pybind11::module_& module);
+void register_cuda(pybind11::module_& module);
+void register_cuda_cell(pybind11::module_& module);
+void register_cuda_run(pybind11::module_& module);
 
 }  // namespace rnnpack::bindings

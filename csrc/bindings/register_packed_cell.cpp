@@ -1,67 +1,22 @@
 #include <cmath>
 #include <memory>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include "bindings/arrays.h"
 #include "bindings/interpreter_lock.h"
+#include "bindings/names.h"
 #include "bindings/packed_cell_object.h"
 #include "bindings/register.h"
 #include "bindings/slots.h"
+#include "bindings/weights.h"
 #include "dispatch/dispatch.h"
 
 namespace rnnpack::bindings {
 namespace {
 
-template <class E>
-using name_list = std::vector<std::pair<std::string_view, E>>;
-
-const name_list<cell_kind>& kinds() {
-  static const name_list<cell_kind> names{
-      {"simple_rnn", cell_kind::simple_rnn},
-      {"lstm", cell_kind::lstm},
-      {"gru", cell_kind::gru},
-      {"gru_reset_before", cell_kind::gru_reset_before},
-      {"peephole_lstm", cell_kind::peephole_lstm},
-      {"projected_lstm", cell_kind::projected_lstm},
-  };
-  return names;
-}
-
-const name_list<activation>& activations() {
-  static const name_list<activation> names{
-      {"linear", activation::linear},     {"tanh", activation::tanh},
-      {"sigmoid", activation::sigmoid},   {"hard_sigmoid", activation::hard_sigmoid},
-      {"relu", activation::relu},         {"elu", activation::elu},
-      {"selu", activation::selu},         {"softplus", activation::softplus},
-      {"softsign", activation::softsign}, {"swish", activation::swish},
-      {"gelu", activation::gelu},         {"exponential", activation::exponential},
-  };
-  return names;
-}
-
 const name_list<precision>& precisions() {
   static const name_list<precision> names{
       {"full", precision::full}, {"bfloat16", precision::bfloat16}, {"int8", precision::int8}};
   return names;
-}
-
-template <class E>
-E find(const name_list<E>& names, std::string_view name, const std::string& argument) {
-  std::string known;
-  for (const auto& [known_name, value] : names) {
-    if (known_name == name) return value;
-    known += (known.empty() ? "" : ", ") + std::string(known_name);
-  }
-  throw py::value_error(argument + ": expected one of " + known + ", got '" + std::string(name) + "'");
-}
-
-template <class E>
-std::string_view name_of(const name_list<E>& names, E wanted) {
-  for (const auto& [name, value] : names)
-    if (value == wanted) return name;
-  return {};
 }
 
 // A cell as its kernels want it.
@@ -72,67 +27,11 @@ struct cell_plan {
   operand_ranges ranges;
 };
 
-// A cell's weights as Python gives them.
-struct weight_objects {
-  const py::object& kernel;
-  const py::object& recurrent_kernel;
-  const py::object& bias;
-  const py::object& peepholes;
-  const py::object& projection_kernel;
-};
-
-// The matrix that only cells of one kind have; empty for the others.
-template <class T>
-py::array_t<T> own_matrix(const cell_plan& plan, cell_kind owner, const py::object& value, const std::string& name) {
-  if (plan.kind == owner) return contiguous<T>(require_dtype<T>(value, name));
-  if (!value.is_none())
-    throw py::value_error(name + ": expected None for kind '" + std::string(name_of(kinds(), plan.kind)) +
-                          "', got an array");
-  return py::array_t<T>();
-}
-
 template <class T>
 packed_cell<T> pack(const cell_plan& plan, const weight_objects& given) {
-  // Contiguous first, checked then: making a copy may let other threads change the shape of the original.
-  const auto input = contiguous<T>(require_dtype<T>(given.kernel, "kernel"));
-  const auto recurrent = contiguous<T>(require_dtype<T>(given.recurrent_kernel, "recurrent_kernel"));
-  const auto peepholes = own_matrix<T>(plan, cell_kind::peephole_lstm, given.peepholes, "peepholes");
-  const auto projection = own_matrix<T>(plan, cell_kind::projected_lstm, given.projection_kernel, "projection_kernel");
-  if (recurrent.ndim() != 2 || recurrent.shape(0) < 1)
-    throw py::value_error("recurrent_kernel: expected shape (units, gates * units) with units >= 1, got " +
-                          shape_text(recurrent));
-  const py::ssize_t outputs = recurrent.shape(0);
-  py::ssize_t units = outputs;
-  if (plan.kind == cell_kind::projected_lstm) {
-    units = projection.ndim() == 2 ? projection.shape(0) : 0;
-    if (units < 1 || projection.shape(1) != outputs)
-      throw py::value_error("projection_kernel: expected shape (units, " + std::to_string(outputs) +
-                            ") with units >= 1, got " + shape_text(projection));
-  }
-  const py::ssize_t columns = static_cast<py::ssize_t>(gates_of(plan.kind)) * units;
-  require_shape(recurrent, {outputs, columns}, "recurrent_kernel");
-  if (plan.kind == cell_kind::peephole_lstm) require_shape(peepholes, {3, units}, "peepholes");
-  if (input.ndim() != 2) throw py::value_error("kernel: expected 2 dimensions, got shape " + shape_text(input));
-  require_shape(input, {input.shape(0), columns}, "kernel");
-  py::array_t<T> bias_values;
-  if (!given.bias.is_none()) {
-    bias_values = contiguous<T>(require_dtype<T>(given.bias, "bias"));
-    const bool two_rows = plan.kind == cell_kind::gru;
-    require_shape(bias_values, two_rows ? std::vector<py::ssize_t>{2, columns} : std::vector<py::ssize_t>{columns},
-                  "bias");
-  }
-  const cell_weights<T> weights{.kind = plan.kind,
-                                .activations = plan.activations,
-                                .input_size = static_cast<std::size_t>(input.shape(0)),
-                                .units = static_cast<std::size_t>(units),
-                                .outputs = static_cast<std::size_t>(outputs),
-                                .kernel = input.data(),
-                                .recurrent_kernel = recurrent.data(),
-                                .bias = given.bias.is_none() ? nullptr : bias_values.data(),
-                                .peepholes = peepholes.data(),
-                                .projection_kernel = projection.data()};
+  const weight_arrays<T> arrays(plan.kind, given);
   const lock_released released;
-  return packed_cell<T>(plan.table, weights, plan.ranges);
+  return packed_cell<T>(plan.table, arrays.weights(plan.activations), plan.ranges);
 }
 
 float checked_range(double range, const std::string& name) {
@@ -149,8 +48,7 @@ std::unique_ptr<packed_cell_object> make_packed_cell(const std::string& kind, co
                                                      double input_range, double state_range,
                                                      const py::object& peepholes, const py::object& projection_kernel) {
   const precision reduced = find(precisions(), wanted, "precision");
-  const activation_pair pair{.main = find(activations(), main, "activation"),
-                             .recurrent = find(activations(), recurrent, "recurrent_activation")};
+  const activation_pair pair = find_activations(main, recurrent);
   const cell_plan plan{.table = select_kernels(isa, reduced),
                        .kind = find(kinds(), kind, "kind"),
                        .activations = pair,

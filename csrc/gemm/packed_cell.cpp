@@ -44,10 +44,6 @@ std::vector<T> candidate_bias(const cell_weights<T>& weights) {
   return bias;
 }
 
-bool has_c(cell_kind kind) {
-  return kind == cell_kind::lstm || kind == cell_kind::peephole_lstm || kind == cell_kind::projected_lstm;
-}
-
 }  // namespace
 
 template <class T>
@@ -58,7 +54,7 @@ packed_cell<T>::packed_cell(const kernel_table& table, const cell_weights<T>& we
       input_size_(weights.input_size),
       units_(weights.units),
       outputs_(weights.outputs),
-      states_(has_c(kind_) ? 2 : 1),
+      states_(states_of(kind_)),
       format_(find_kernels<T>(table, kind_, outputs_).format),
       input_scaling_{.range = ranges.inputs, .cut_off = true},
       state_scaling_{.range = ranges.states, .cut_off = true} {

@@ -1,0 +1,124 @@
+"""Builds the CUDA plugin for the CPU: the very same sources, against the emulator in ``emulator/``.
+
+What was built stays under ``build/cuda_emulator``, named after a hash of everything that it was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EMULATOR = Path(__file__).resolve().parent / "emulator"
+SOURCES = ROOT / "csrc"
+BUILT = ROOT / "build" / "cuda_emulator"
+
+# No fortified longjmp: it refuses to go from one fiber's stack to another's.
+FLAGS = ("-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread", "-U_FORTIFY_SOURCE")
+LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined")
+# These make of some errors in kernels what they are on a GPU; see emulator/engine/sanitizer.cpp.
+KERNEL_FLAGS = ("-x", "c++", "-fsanitize=alignment,bounds,null,integer-divide-by-zero")
+
+
+class CannotBuild(RuntimeError):
+    """The plugin can't be built here; the text says why."""
+
+
+def emulated_plugin() -> Path:
+    """Build the plugin, unless that was done before.
+
+    Returns:
+        The shared library.
+
+    Raises:
+        CannotBuild: There is no compiler, or no source tree beside the tests, or the compiler fails.
+    """
+    kernels = sorted((SOURCES / "cuda").glob("*.cu"))
+    if not kernels:
+        raise CannotBuild(f"there are no sources of the CUDA plugin in {SOURCES / 'cuda'}")
+    return emulated_library("rnnpack_cuda", kernels)
+
+
+def emulated_library(name: str, kernels: Sequence[Path]) -> Path:
+    """Build a library of kernels and the emulator.
+
+    Args:
+        name: What the library is called.
+        kernels: The .cu files.
+
+    Returns:
+        The shared library.
+
+    Raises:
+        CannotBuild: There is no compiler, or it fails.
+    """
+    compiler = _compiler()
+    sources = [*kernels, *sorted((EMULATOR / "engine").glob("*.cpp"))]
+    common = _hash_of_headers(compiler)
+    objects = [BUILT / f"{one.stem}-{_hash(common, one.read_bytes())}.o" for one in sources]
+    library = BUILT / f"lib{name}-{_hash(*(one.name.encode() for one in objects))}.so"
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with _lock(BUILT / "lock"):
+        if not library.exists():
+            missing = [(one, to) for one, to in zip(sources, objects, strict=True) if not to.exists()]
+            with ThreadPoolExecutor(2) as workers:
+                list(workers.map(lambda pair: _compile(compiler, *pair), missing))
+            _run([compiler, *LINK_FLAGS, *map(str, objects), "-ldl"], library)
+    return library
+
+
+def _compiler() -> str:
+    if platform.system() != "Linux":
+        raise CannotBuild("CUDA is emulated on Linux only")
+    wanted = os.environ.get("CXX", "c++")
+    found = shutil.which(wanted)
+    if found is None:
+        raise CannotBuild(f"there is no C++ compiler {wanted!r} to build the emulated CUDA plugin with")
+    return found
+
+
+def _hash(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little") + part)
+    return whole.hexdigest()[:16]
+
+
+def _hash_of_headers(compiler: str) -> bytes:
+    """Everything but the sources themselves that may change an object file."""
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout
+    headers = [path for folder in (EMULATOR, SOURCES) for path in sorted(folder.rglob("*.h"))]
+    parts = [part for path in headers for part in (str(path).encode(), path.read_bytes())]
+    return _hash(version, repr((FLAGS, KERNEL_FLAGS, LINK_FLAGS)).encode(), *parts).encode()
+
+
+def _compile(compiler: str, source: Path, to: Path) -> None:
+    kernel_flags = KERNEL_FLAGS if source.suffix == ".cu" else ()
+    includes = ("-I", str(EMULATOR), "-I", str(SOURCES))
+    _run([compiler, *FLAGS, *includes, *kernel_flags, "-c", str(source)], to)
+
+
+def _run(command: list[str], to: Path) -> None:
+    """Run the compiler; the file appears as a whole or not at all."""
+    unfinished = to.with_suffix(".unfinished")
+    done = subprocess.run([*command, "-o", str(unfinished)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotBuild(f"{' '.join(command)} failed:\n{done.stderr}")
+    unfinished.replace(to)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One builder at a time, whatever the number of test processes."""
+    import fcntl  # not on Windows, where nothing is emulated
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
