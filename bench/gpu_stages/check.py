@@ -112,8 +112,9 @@ def make_layer(case: Case, weights: Sequence[Sequence[Sequence[Array]]], device:
     return layer
 
 
-def _flat(nest: Any) -> list[Any]:
-    return [a for item in nest for a in _flat(item)] if isinstance(nest, (list, tuple)) else [nest]
+def flat(nest: Any) -> list[Any]:
+    """The arrays of a nest of lists and tuples."""
+    return [a for item in nest for a in flat(item)] if isinstance(nest, (list, tuple)) else [nest]
 
 
 def compute(case: Case, given: Problem, device: str = "cuda") -> list[Array]:
@@ -130,7 +131,7 @@ def compute(case: Case, given: Problem, device: str = "cuda") -> list[Array]:
     if states is not None and case.depth > 1:
         each = 2 if case.kind == "lstm" else 1
         states = [states[i : i + each] if each > 1 else states[i] for i in range(0, len(states), each)]
-    found = _flat(layer(inputs, mask=mask, initial_state=states))
+    found = flat(layer(inputs, mask=mask, initial_state=states))
     return [np.asarray(a.cpu().double() if hasattr(a, "cpu") else a) for a in found]
 
 

@@ -11,6 +11,7 @@ import torch
 
 import rnnpack
 from gpu_stages.cells import Cell
+from gpu_stages.check import flat
 from gpu_stages.floors import set_tf32
 
 MODULES = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "simple_rnn": torch.nn.RNN}
@@ -86,13 +87,9 @@ def inputs(cell: Cell, count: int, device: str = "cuda") -> list[Inputs]:
     return made
 
 
-def _flat(nest: Any) -> list[Any]:
-    return [a for item in nest for a in _flat(item)] if isinstance(nest, (list, tuple)) else [nest]
-
-
 def ours(two: Pair) -> Call:
     """A call of rnnpack: `[output, *states]`, states of each direction in turn."""
-    return lambda one: _flat(two.layer(one.x, mask=one.mask) if one.mask is not None else two.layer(one.x))
+    return lambda one: flat(two.layer(one.x, mask=one.mask) if one.mask is not None else two.layer(one.x))
 
 
 def theirs(two: Pair) -> Call:
