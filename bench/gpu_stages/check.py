@@ -121,18 +121,28 @@ def compute(case: Case, given: Problem, device: str = "cuda") -> list[Array]:
     """What the layer returns: output, or the rows' outputs one after the other, and final states."""
     layer = make_layer(case, given.weights, device)
     inputs, mask, states = given.inputs, given.mask, given.states
-    if given.lengths is not None:
-        inputs = [row[:length] for row, length in zip(inputs, given.lengths, strict=True)]
-    elif case.time_major:
+    if case.time_major:
         inputs = np.ascontiguousarray(inputs.swapaxes(0, 1))
         mask = None if mask is None else np.ascontiguousarray(mask.T)
+    if given.lengths is not None:
+        rows = [row[:length] for row, length in zip(inputs, given.lengths, strict=True)]
+        inputs = (np.concatenate(rows), given.lengths)
     if case.on_gpu:
         inputs, mask, states = _on_gpu(case, inputs, mask, states)
     if states is not None and case.depth > 1:
         each = 2 if case.kind == "lstm" else 1
         states = [states[i : i + each] if each > 1 else states[i] for i in range(0, len(states), each)]
-    found = flat(layer(inputs, mask=mask, initial_state=states))
-    return [np.asarray(a.cpu().double() if hasattr(a, "cpu") else a) for a in found]
+    output, *others = layer(inputs, mask=mask, initial_state=states)
+    outputs = [output]
+    if isinstance(output, tuple):
+        ends = np.cumsum(given.lengths)
+        outputs = np.split(_on_host(output[0]), ends[:-1])
+    return [_on_host(array) for array in (*outputs, *flat(others))]
+
+
+def _on_host(array: Any) -> Array:
+    """A copy in NumPy, which has no bfloat16."""
+    return np.asarray(array.cpu().double() if hasattr(array, "cpu") else array)
 
 
 def _on_gpu(case: Case, inputs: Any, mask: Any, states: Any) -> tuple[Any, Any, Any]:
@@ -140,10 +150,13 @@ def _on_gpu(case: Case, inputs: Any, mask: Any, states: Any) -> tuple[Any, Any, 
     import torch
 
     dtype = torch.float32 if case.format == "tf32" else getattr(torch, case.format)
-    with_gaps = torch.full((*inputs.shape[:2], inputs.shape[2] + 3), float("nan"), dtype=dtype, device="cuda")
-    with_gaps[..., : inputs.shape[2]] = torch.from_numpy(inputs).to(dtype)
+    values = inputs[0] if isinstance(inputs, tuple) else inputs
+    features = values.shape[-1]
+    with_gaps = torch.full((*values.shape[:-1], features + 3), float("nan"), dtype=dtype, device="cuda")
+    with_gaps[..., :features] = torch.from_numpy(values).to(dtype)
+    values = with_gaps[..., :features]
     return (
-        with_gaps[..., : inputs.shape[2]],
+        (values, inputs[1]) if isinstance(inputs, tuple) else values,
         None if mask is None else torch.from_numpy(mask).cuda(),
         None if states is None else [torch.from_numpy(state).to(dtype).cuda() for state in states],
     )

@@ -86,7 +86,7 @@ def valid(case: Case) -> bool:
     """Whether a layer takes these together."""
     # Two directions of a layer that goes backwards turn the rows with the padding behind them.
     turned = case.merge and case.go_backwards and case.return_sequences
-    return not (case.lengths and (case.mask != "none" or case.time_major or case.on_gpu or turned))
+    return not (case.lengths and (case.mask != "none" or case.time_major or turned))
 
 
 def _alone() -> Iterator[dict[str, object]]:

@@ -131,9 +131,8 @@ def test_float64_steps_and_rnnpack_agree_with_pytorch(kind: str, directions: str
 
     def ours(one: contestants.Inputs) -> list[object]:
         mask = None if one.mask is None else one.mask.numpy()
-        return [
-            torch.from_numpy(np.asarray(a)) for a in contestants._flat(two.layer(one.x.numpy(), mask=mask))
-        ]
+        found = check.flat(two.layer(one.x.numpy(), mask=mask))
+        return [torch.from_numpy(np.asarray(array)) for array in found]
 
     calls = {"rnnpack": ours, "cudnn": contestants.theirs(two)}
     with torch.inference_mode():
