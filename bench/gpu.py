@@ -158,7 +158,7 @@ def write_report(path: Path) -> None:
 def begin(path: Path, card: dict[str, str], fresh: bool) -> None:
     """Notes in the results that another run has begun."""
     journal = Journal.open(path, fresh)
-    journal.values |= {"card": card, "problems": {}, "running": None}
+    journal.values |= {"card": {**journal.values.get("card", {}), **card}, "problems": {}, "running": None}
     run: dict[str, Any] = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": machine.commit(),
@@ -175,7 +175,10 @@ def main() -> int:
     if "name" not in card:
         parser().error("nvidia-smi shows no card; --card NAME names the results of another one")
     path = options.out / f"{stem(card['name'])}.json"
-    begin(path, card, options.fresh)
+    if options.stages != ["report"]:
+        begin(path, card, options.fresh)
+    elif not path.exists():
+        parser().error(f"there are no results in {path}")
     problems: dict[str, str] = {}
     for place, stage in enumerate(options.stages):
         if stage == "report":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def build(target: str, seconds: float) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     """Of the workers: the tree's own package if it is built there, else the installed one."""
     paths = [ROOT / "bench", ROOT / "tests"]
-    if list((ROOT / "python" / "rnnpack").glob("_core*.so")):
+    if (ROOT / "python" / "rnnpack" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
         paths.insert(0, ROOT / "python")
     given = os.environ.get("PYTHONPATH")
     joined = os.pathsep.join([*map(str, paths), *([given] if given else [])])

@@ -19,7 +19,6 @@ from gpu_stages.check_cases import Case
 Array = NDArray[Any]
 LAYERS = {"lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU", "simple_rnn": "SimpleRNN"}
 STORED = {"bfloat16": 2.0**-8, "float16": 2.0**-11}  # unit roundoff of arrays of these
-LONGEST_NOTE = 300
 WIDTH = {"exponential": 0.3}  # of the weights, for activations that would grow without bound
 
 
@@ -217,11 +216,6 @@ def _stored_error(case: Case, value: Array) -> Array:
     smallest = 2.0**-25 if case.format == "float16" else np.finfo(np.float32).tiny
     merged = case.merge in ("sum", "mul", "ave")
     return unit * (3 * (1 + np.abs(value)) if merged else np.abs(value)) + smallest
-
-
-def failure(error: Exception) -> dict[str, Any]:
-    """The record of a case that raised."""
-    return {"status": "failed", "note": f"{type(error).__name__}: {error}"[:LONGEST_NOTE]}
 
 
 def compared(case: Case, found: Sequence[Array]) -> dict[str, Any]:

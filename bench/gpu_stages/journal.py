@@ -9,6 +9,12 @@ from typing import Any
 
 STAGES = ("check", "time")  # those that consist of cells
 DONE = "ok"
+LONGEST_NOTE = 300
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The record of a cell that raised."""
+    return {"status": "failed", "note": f"{type(error).__name__}: {error}"[:LONGEST_NOTE]}
 
 
 class Journal:

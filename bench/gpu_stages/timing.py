@@ -23,9 +23,9 @@ from gpu_stages.contestants import (
 )
 from gpu_stages.costs import ITEMSIZE
 from gpu_stages.floors import set_tf32
+from gpu_stages.journal import failure
 
 CHECKED_ROWS = 6  # that are compared with float64; all are compared with the other contestant
-LONGEST_NOTE = 300
 
 
 class Timer:
@@ -62,7 +62,7 @@ class Timer:
             with torch.inference_mode():
                 return self._time(cell)
         except Exception as error:  # whatever it is, the other cells go on
-            return {"status": "failed", "note": f"{type(error).__name__}: {error}"[:LONGEST_NOTE]}
+            return failure(error)
         finally:
             torch.cuda.empty_cache()
 
@@ -96,12 +96,12 @@ class Timer:
                 return Graph(call, sets)
             except Exception as error:
                 torch.cuda.synchronize()  # raises where the card is lost, not only the capture
-                self._plain[key] = f"{type(error).__name__}: {error}".split("\n")[0][:LONGEST_NOTE]
+                self._plain[key] = failure(error)["note"].split("\n")[0]
         return self._plain[key]
 
     def _alternate(self, runs: dict[str, Callable[[], Any]], calls: int) -> dict[str, list[float]]:
         """Seconds of one call, by contestant and round."""
-        once = {name: min(_elapsed(run, 1), _elapsed(run, 1)) for name, run in runs.items()}
+        once = {name: _once(run) for name, run in runs.items()}
         repeats = {name: schedule.repeats(seconds) for name, seconds in once.items()}
         rounds = schedule.rounds(sum(once[name] * repeats[name] for name in runs), self.seconds)
         found: dict[str, list[float]] = {name: [] for name in runs}
@@ -137,6 +137,12 @@ def _each(call: Any, sets: list[Inputs]) -> Callable[[], None]:
             call(one)
 
     return run
+
+
+def _once(run: Callable[[], Any]) -> float:
+    """Seconds of one run; a short one is made twice, because the first may be a slow one."""
+    first = _elapsed(run, 1)
+    return first if first > schedule.VISIT_S else min(first, _elapsed(run, 1))
 
 
 def _elapsed(run: Callable[[], Any], repeats: int) -> float:

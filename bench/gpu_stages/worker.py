@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from gpu_stages.journal import Journal
+from gpu_stages.journal import Journal, failure
 
 NO_START, LOST = 4, 3
 DEFAULT_L2 = 50 << 20  # until the floors have been measured
@@ -67,7 +67,7 @@ def check(journal: Journal, until: float, only: str) -> int:
             try:
                 found = checking.compute(by_key[key], given)
             except Exception as error:  # whatever it is, the other cases go on
-                status = _record(journal, "check", key, checking.failure(error))
+                status = _record(journal, "check", key, failure(error))
                 if status:
                     break
                 continue
@@ -81,7 +81,8 @@ def check(journal: Journal, until: float, only: str) -> int:
 def _collect(journal: Journal, waiting: dict[Future[dict[str, Any]], str], ended: Any) -> None:
     """Records the comparisons that have ended."""
     for future in ended:
-        _record(journal, "check", waiting.pop(future), future.result())
+        key, error = waiting.pop(future), future.exception()
+        _record(journal, "check", key, failure(error) if error else future.result())
 
 
 def _record(journal: Journal, stage: str, key: str, record: dict[str, Any]) -> int:
@@ -157,7 +158,10 @@ def main() -> int:
     parser.add_argument("--only", default="")
     found = parser.parse_args()
     until = time.monotonic() + found.seconds
-    if found.stage != "floors" and (reason := probe()):
+    reason = probe() if found.stage != "floors" else None
+    if found.stage != "check" and not _has_gpu():
+        reason = "PyTorch is not installed, or sees no GPU"
+    if reason:
         say(reason)
         return NO_START
     return STAGES[found.stage](Journal.open(found.results), until, found.only)

@@ -78,12 +78,13 @@ def test_where_cudnn_has_a_persistent_path(key: str, persists: bool) -> None:
 
 
 def test_inputs_rotate_until_they_have_left_the_cache() -> None:
-    assert schedule.sets(1 << 30, 50 << 20) == 2
+    assert schedule.sets(1 << 30, 50 << 20) == 1
     assert schedule.sets(20 << 20, 50 << 20) == 5
     assert schedule.sets(64, 50 << 20) == schedule.MOST_SETS
     assert schedule.sets_for_time(16, 1e-3) == 16
     assert schedule.sets_for_time(16, 0.005) == 4
     assert schedule.sets_for_time(16, 10.0) == 2
+    assert schedule.sets_for_time(1, 10.0) == 1
 
 
 def test_slow_cells_have_few_rounds_and_fast_ones_many_calls() -> None:

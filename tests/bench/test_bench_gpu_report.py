@@ -93,6 +93,25 @@ def test_a_run_that_saw_nothing_has_a_report(tmp_path: Path) -> None:
     assert len(Journal.open(path).values["runs"]) == 2
 
 
+def test_a_report_is_made_again_without_the_card(
+    results: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    command = ["gpu.py", "report", "--card", "Made up", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit):
+        gpu.main()
+    path = tmp_path / "gpu-made-up.json"
+    journal = Journal.open(path)
+    results["time"] = {}  # and so there is no picture
+    journal.values |= results
+    journal.write()
+    before = path.read_bytes()
+    assert gpu.main() == 0
+    assert path.read_bytes() == before
+    assert "driver 1.2" in path.with_suffix(".md").read_text()
+
+
 def test_times_without_floors_have_a_report(results: dict[str, object]) -> None:
     results["floors"] = {}
     assert all(math.isnan(row.floor) for row in tables.rows(results))
