@@ -6,11 +6,13 @@ here that rnnpack uses, and notes what it was asked for.
 
 from __future__ import annotations
 
+import sys
 import types
+from typing import ClassVar
 
 import numpy as np
 
-from rnnpack import cuda
+from rnnpack import _core, cuda
 from rnnpack.cuda import memory
 
 STREAM = 0  # the only one that needs no library to make it
@@ -62,6 +64,15 @@ class Foreign:
         return np.lib.stride_tricks.as_strided(flat[self.offset :], self._shape, strides).copy()
 
 
+class Own:
+    """`rnnpack.cuda.Array`, made as the others are."""
+
+    @staticmethod
+    def holding(values, dtype=None):
+        """An array with these values."""
+        return Foreign.holding(values, dtype).base
+
+
 class Interfaced(Foreign):
     """A producer of `__cuda_array_interface__`, as Numba is."""
 
@@ -87,7 +98,7 @@ class Interfaced(Foreign):
 class Exchanged(Foreign):
     """A producer of DLPack with an array namespace, as JAX is; `made` notes what its `from_dlpack` took."""
 
-    made = []
+    made: ClassVar[list] = []
 
     @property
     def shape(self):
@@ -222,3 +233,19 @@ def cupy_module():
     cupy.ndarray, cupy.empty = ndarray, empty
     cupy.cuda = types.SimpleNamespace(Device=Device, get_current_stream=get_current_stream)
     return cupy
+
+
+def stand_in_torch(monkeypatch):
+    """The stand-in for PyTorch, imported as such."""
+    module = torch_module()
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return module
+
+
+def refuse_copies(monkeypatch):
+    """From now on calls that wait for the GPU fail."""
+
+    def refuse(*args):
+        raise AssertionError("a call waits for the GPU")
+
+    monkeypatch.setattr(_core, "cuda_copy", refuse)
