@@ -36,7 +36,7 @@ def refusals():
     yield lstm, Own.holding(X.astype("f8")), {}, "must be float32 on a GPU.*got float64"
     yield LSTM(U, dtype="float16"), x, {}, "must be float16 on a GPU.*got float32"
     yield lstm, Own.holding(X[0]), {}, "must have at least 3 axes"
-    yield lstm, Own.holding(X[None]), {}, "expected ndim=3, found ndim=4"
+    yield lstm, Own.holding(X[None]), {}, "must have 3 axes, found ndim=4"
     yield RNN(LSTMCell(U)), Own.holding(X[None]), {}, "must have 3 axes"
     yield lstm, Own.holding(X[:, :0]), {}, "at least one timestep"
     yield lstm, [Own.holding(X[0]), Own.holding(X[1])], {}, r"join the rows and pass a pair"

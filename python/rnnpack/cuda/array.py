@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
-from rnnpack.cuda import memory
+from rnnpack.cuda import library, memory
 
 # DLPack's numbers for devices and dtypes.
 _CUDA = 2
@@ -39,7 +39,9 @@ class Array:
 
         Raises:
             MemoryError: the GPU has not enough.
+            RuntimeError: it cannot be used, with the reason.
         """
+        library.require(device)
         self.shape = tuple(int(size) for size in shape)
         self.dtype = dtype
         self.device = device
