@@ -59,7 +59,9 @@ def refusals():
     yield gru, x, {"initial_state": ["h"]}, "must hold arrays"
     yield Bidirectional(gru), x, {"initial_state": [state]}, "forward states and as many backward states"
     yield lstm, [x, state], {"initial_state": [state]}, "must not be passed as well"
-    yield GRU(U, stateful=True, batch_input_shape=(2, T, F)), x, {}, "expected shape"
+    two_rows = GRU(U, stateful=True)
+    two_rows.build((2, T, F))
+    yield two_rows, x, {}, "expected shape"
     yield lstm, x, {"wrong": mask}, "unexpected keyword argument 'wrong'"
 
 

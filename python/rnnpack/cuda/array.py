@@ -29,7 +29,8 @@ class Array:
         shape: sizes of the axes.
         dtype: name, such as "float32" or "bfloat16".
         device: number of the GPU.
-        stream: handle of the CUDA stream on which the values are written; 0 is the legacy default stream.
+        stream: handle of the CUDA stream on which the values are written, and the memory is released: it must
+            live as long as the array. 0 is the legacy default stream.
     """
 
     __slots__ = ("__weakref__", "address", "device", "dtype", "shape", "stream")
