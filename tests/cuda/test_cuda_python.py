@@ -21,6 +21,7 @@ from rnnpack import (
     PeepholeLSTMCell,
     ProjectedLSTMCell,
     SimpleRNN,
+    _core,
     cuda,
 )
 from rnnpack.engine import nest
@@ -334,3 +335,50 @@ def test_the_layers_device_and_the_arrays_must_agree():
         assert LSTM(U, device=word)(x).shape == want
     with pytest.raises(ValueError, match="is on cuda:1, but `inputs` are on cuda:0"):
         LSTM(U, device="cuda:1")(x)
+
+
+def test_calls_belong_to_the_stream_that_the_producer_names(monkeypatch):
+    streams = []
+
+    def on_the_default_stream(name, position):
+        """The core's function; its stream is noted and replaced by one that exists."""
+        function = getattr(_core, name)
+
+        def noted(*args):
+            streams.append((name, args[position]))
+            return function(*args[:position], 0, *args[position + 1 :])
+
+        monkeypatch.setattr(_core, name, noted)
+
+    class Call:
+        made = _core.CudaCall
+
+        def __init__(self, **arguments):
+            self.call = Call.made(**arguments)
+            self.workspace_bytes = self.call.workspace_bytes
+
+        def run(self, workspace, stream):
+            streams.append(("run", stream))
+            self.call.run(workspace, 0)
+
+    layer = Bidirectional(GRU(U, return_state=True), "sum")
+    x, state = Interfaced.holding(X), Interfaced.holding(normal(B, U))
+    want = host(layer(x, initial_state=[state, state]))
+    monkeypatch.setattr(_core, "CudaCall", Call)
+    for name, position in (("cuda_allocate", 2), ("cuda_copy", 4), ("cuda_merge", 7), ("cuda_release", 2)):
+        on_the_default_stream(name, position)
+    for named, handle in ((None, 0), (1, 0), (5, 5)):
+        x.stream = state.stream = named
+        streams.clear()
+        results = layer(x, initial_state=[state, state])
+        assert {name for name, _ in streams} >= {"cuda_allocate", "run", "cuda_merge"}
+        assert "cuda_copy" not in {name for name, _ in streams}
+        assert {stream for _, stream in streams} == {handle}
+        for one, other in zip(host(results), want, strict=True):
+            np.testing.assert_array_equal(one, other)
+        del results  # whose memory is released on the same stream
+        assert {stream for _, stream in streams} == {handle}
+    state.stream = 9  # another one than that of the inputs: its values are waited for
+    streams.clear()
+    layer(x, initial_state=[state, state])
+    assert [one for one in streams if one[0] == "cuda_copy"] == [("cuda_copy", 9)] * 2

@@ -104,7 +104,7 @@ def run(layer: Any, library: Library, rows: Rows, first: list[Any], mask: Any, l
         _first_states(place, one, given, _state_shapes(stack, rows.batch))
         for one, given, stack in zip(ways, first, cells, strict=True)
     ]
-    wanted = bool(layer.return_state or ways[0].stateful)
+    wanted = layer.return_state or any(one.stateful for one in ways)
     finals = [
         [place.empty(shape) for shape in _state_shapes(stack, rows.batch)] if wanted else None
         for stack in cells
