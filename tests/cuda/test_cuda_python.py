@@ -211,6 +211,7 @@ def test_recorded_states_stay_on_the_gpu(kind):
     assert_same(layer(x), numpy_layer(X), kind)  # and back
     kept = layer.states
     copied = copy.deepcopy(layer)
+    assert all(type(one) is np.ndarray for one in copied.states)
     layer(x)
     layer.states = kept
     np.testing.assert_array_equal(host(layer.states), host(kept))
