@@ -22,17 +22,22 @@ BUILT = ROOT / "build" / "cuda_emulator"
 
 # No fortified longjmp: it refuses to go from one fiber's stack to another's.
 FLAGS = ("-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread", "-U_FORTIFY_SOURCE")
-LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined")
+LINK_FLAGS = ("-shared", "-pthread", "-Wl,--no-undefined", "-Wl,-Bsymbolic")
 # These make of some errors in kernels what they are on a GPU; see emulator/engine/sanitizer.cpp.
 KERNEL_FLAGS = ("-x", "c++", "-fsanitize=alignment,bounds,null,integer-divide-by-zero")
+# Every access to memory is looked at, several times slower; see emulator/engine/accesses.h.
+CHECK_FLAGS = ("-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0")
 
 
 class CannotBuild(RuntimeError):
     """The plugin can't be built here; the text says why."""
 
 
-def emulated_plugin() -> Path:
+def emulated_plugin(checked: bool = False) -> Path:
     """Build the plugin, unless that was done before.
+
+    Args:
+        checked: Whether each access of a kernel to memory is checked, for its bounds and for races.
 
     Returns:
         The shared library.
@@ -43,15 +48,16 @@ def emulated_plugin() -> Path:
     kernels = sorted((SOURCES / "cuda").glob("*.cu"))
     if not kernels:
         raise CannotBuild(f"there are no sources of the CUDA plugin in {SOURCES / 'cuda'}")
-    return emulated_library("rnnpack_cuda", kernels)
+    return emulated_library("rnnpack_cuda", kernels, checked)
 
 
-def emulated_library(name: str, kernels: Sequence[Path]) -> Path:
+def emulated_library(name: str, kernels: Sequence[Path], checked: bool = False) -> Path:
     """Build a library of kernels and the emulator.
 
     Args:
         name: What the library is called.
         kernels: The .cu files.
+        checked: As for ``emulated_plugin``.
 
     Returns:
         The shared library.
@@ -60,16 +66,27 @@ def emulated_library(name: str, kernels: Sequence[Path]) -> Path:
         CannotBuild: There is no compiler, or it fails.
     """
     compiler = _compiler()
-    sources = [*kernels, *sorted((EMULATOR / "engine").glob("*.cpp"))]
+    # The engine first: of functions that both have, the linker takes those that are not instrumented.
+    engine = sorted((EMULATOR / "engine").glob("*.cpp"))
+    kernel_flags = (*FLAGS, *KERNEL_FLAGS, *(CHECK_FLAGS if checked else ()))
+    flags_of = dict.fromkeys(engine, FLAGS) | dict.fromkeys(kernels, kernel_flags)
     common = _hash_of_headers(compiler)
-    objects = [BUILT / f"{one.stem}-{_hash(common, one.read_bytes())}.o" for one in sources]
+    objects = [
+        BUILT / f"{one.stem}-{_hash(common, repr(flags).encode(), one.read_bytes())}.o"
+        for one, flags in flags_of.items()
+    ]
     library = BUILT / f"lib{name}-{_hash(*(one.name.encode() for one in objects))}.so"
     BUILT.mkdir(parents=True, exist_ok=True)
     with _lock(BUILT / "lock"):
         if not library.exists():
-            missing = [(one, to) for one, to in zip(sources, objects, strict=True) if not to.exists()]
+            includes = ("-I", str(EMULATOR), "-I", str(SOURCES))
+            missing = [
+                ([compiler, *flags, *includes, "-c", str(one)], to)
+                for (one, flags), to in zip(flags_of.items(), objects, strict=True)
+                if not to.exists()
+            ]
             with ThreadPoolExecutor(2) as workers:
-                list(workers.map(lambda pair: _compile(compiler, *pair), missing))
+                list(workers.map(lambda job: _run(*job), missing))
             _run([compiler, *LINK_FLAGS, *map(str, objects), "-ldl"], library)
     return library
 
@@ -96,13 +113,7 @@ def _hash_of_headers(compiler: str) -> bytes:
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout
     headers = [path for folder in (EMULATOR, SOURCES) for path in sorted(folder.rglob("*.h"))]
     parts = [part for path in headers for part in (str(path).encode(), path.read_bytes())]
-    return _hash(version, repr((FLAGS, KERNEL_FLAGS, LINK_FLAGS)).encode(), *parts).encode()
-
-
-def _compile(compiler: str, source: Path, to: Path) -> None:
-    kernel_flags = KERNEL_FLAGS if source.suffix == ".cu" else ()
-    includes = ("-I", str(EMULATOR), "-I", str(SOURCES))
-    _run([compiler, *FLAGS, *includes, *kernel_flags, "-c", str(source)], to)
+    return _hash(version, repr(LINK_FLAGS).encode(), *parts).encode()
 
 
 def _run(command: list[str], to: Path) -> None:

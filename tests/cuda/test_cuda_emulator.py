@@ -1,87 +1,30 @@
-"""The emulator itself: what it runs, and that it finds the errors that a GPU would punish.
+"""The emulator runs kernels as a GPU does, and finds the errors that a GPU would punish.
 
-Everything goes through CUDA's own functions, which the emulated libraries export; the kernels are in
-``emulator/self_test.cu``.
+The kernels are in ``emulator/self_test.cu``.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-from ctypes import byref, c_double, c_float, c_int, c_int64, c_size_t, c_void_p
-from typing import Any
+from ctypes import c_double, c_float, c_int64, c_size_t, c_void_p
 
 import numpy as np
-import plugin_build
 import pytest
-from numpy.typing import NDArray
+from cuda_functions import (
+    ILLEGAL_ADDRESS,
+    INVALID_CONFIGURATION,
+    INVALID_HANDLE,
+    INVALID_VALUE,
+    LAUNCH_FAILURE,
+    MISALIGNED,
+    Cuda,
+)
 
-INVALID_VALUE, OUT_OF_MEMORY, INVALID_CONFIGURATION = 1, 2, 9
-NO_DEVICE, INVALID_DEVICE, INVALID_HANDLE, NOT_READY = 100, 101, 400, 600
-ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILURE = 700, 716, 719
-TO_DEVICE, TO_HOST, ANY_DIRECTION = 1, 2, 4
-NON_BLOCKING = 1
 ORDERS = ("forward", "backward", "1", "2", "3")
 # As `enum class error` in self_test.cu counts.
 ERRORS = (
     *("missed_barrier", "two_barriers", "missing_lane", "product_without_warp", "before_memory"),
     *("behind_memory", "misaligned", "shared_index", "null_pointer", "returned_early"),
 )
-
-
-class Cuda:
-    """The library of ``self_test.cu``, with arrays in device memory."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
-        library.cudaGetErrorString.restype = ctypes.c_char_p
-        for name in ("from_half", "from_bfloat16"):
-            getattr(library, name).restype = c_float
-        for name in ("half_of", "bfloat16_of"):
-            getattr(library, name).restype = ctypes.c_uint16
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        return getattr(self.library, name)
-
-    def __call__(self, name: str, *arguments: Any) -> None:
-        """Call a function that must succeed."""
-        error = getattr(self.library, name)(*arguments)
-        assert error == 0, f"{name}: {self.text(error)}"
-
-    def text(self, error: int) -> str:
-        return str(self.library.cudaGetErrorString(error).decode())
-
-    def make(self, name: str, *arguments: Any) -> c_void_p:
-        """What a function puts where its first argument points."""
-        made = c_void_p()
-        self(name, byref(made), *arguments)
-        return made
-
-    def put(self, array: NDArray[Any]) -> c_void_p:
-        memory = self.make("cudaMalloc", c_size_t(array.nbytes))
-        self("cudaMemcpy", memory, c_void_p(array.ctypes.data), c_size_t(array.nbytes), TO_DEVICE)
-        return memory
-
-    def get(self, memory: c_void_p, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
-        array = np.empty(shape, dtype)
-        self("cudaMemcpy", c_void_p(array.ctypes.data), memory, c_size_t(array.nbytes), TO_HOST)
-        return array
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    try:
-        path = plugin_build.emulated_library("emulator_self_test", [plugin_build.EMULATOR / "self_test.cu"])
-    except plugin_build.CannotBuild as why:
-        pytest.skip(str(why))
-    return ctypes.CDLL(str(path))
-
-
-@pytest.fixture
-def cuda(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Cuda:
-    for name in ("ORDER", "CHECK", "DEVICES"):
-        monkeypatch.delenv(f"RNNPACK_EMULATOR_{name}", raising=False)
-    return Cuda(library)
 
 
 @pytest.fixture(params=ORDERS)
@@ -169,14 +112,6 @@ def test_shuffles(cuda: Cuda, any_order: str) -> None:
     np.testing.assert_array_equal(cuda.get(broadcast, (32,), np.int32), np.arange(32) // 8 * 80 + 20)
 
 
-def test_fresh_memory_is_nan(cuda: Cuda) -> None:
-    for allocate in ("cudaMalloc", "cudaMallocHost"):
-        memory = cuda.make(allocate, c_size_t(40))
-        array = np.empty(10, np.float32)
-        cuda("cudaMemcpy", c_void_p(array.ctypes.data), memory, c_size_t(40), ANY_DIRECTION)
-        assert np.isnan(array).all()
-
-
 @pytest.mark.parametrize(
     "name, code, text",
     [
@@ -221,189 +156,6 @@ def test_launches_that_no_gpu_takes(cuda: Cuda) -> None:
     assert cuda.start_add(memory, 1, c_float(1), c_void_p(memory.value)) == INVALID_HANDLE
 
 
-def test_streams_are_lazy(cuda: Cuda) -> None:
-    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
-    memory = cuda.put(np.zeros(8, np.float32))
-    pinned = cuda.make("cudaMallocHost", c_size_t(32))
-    seen = np.ctypeslib.as_array((c_float * 8).from_address(pinned.value or 0))
-    cuda("start_add", memory, 8, c_float(2), stream)
-    cuda("cudaMemcpyAsync", pinned, memory, c_size_t(32), TO_HOST, stream)
-    assert np.isnan(seen).all()
-    cuda("cudaStreamSynchronize", None)  # another stream, which this one is not ordered with
-    assert np.isnan(seen).all()
-    assert cuda.cudaStreamQuery(stream) == NOT_READY
-    cuda("cudaStreamSynchronize", stream)
-    np.testing.assert_array_equal(seen, np.full(8, 2))
-    assert cuda.cudaStreamQuery(stream) == 0
-
-
-def test_pageable_memory_is_read_at_once(cuda: Cuda) -> None:
-    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
-    memory = cuda.make("cudaMalloc", c_size_t(32))
-    host = np.ones(8, np.float32)
-    cuda("cudaMemcpyAsync", memory, c_void_p(host.ctypes.data), c_size_t(32), TO_DEVICE, stream)
-    host[:] = 7
-    cuda("cudaMemcpyAsync", c_void_p(host.ctypes.data), memory, c_size_t(32), TO_HOST, stream)
-    np.testing.assert_array_equal(host, np.ones(8))
-
-
-def test_pinned_memory_is_read_when_the_stream_comes_to_it(cuda: Cuda) -> None:
-    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
-    pinned = cuda.make("cudaMallocHost", c_size_t(32))
-    host = np.ctypeslib.as_array((c_float * 8).from_address(pinned.value or 0))
-    memory = cuda.make("cudaMalloc", c_size_t(32))
-    host[:] = 1
-    cuda("cudaMemcpyAsync", memory, pinned, c_size_t(32), TO_DEVICE, stream)
-    host[:] = 7  # too early
-    cuda("cudaStreamSynchronize", stream)
-    np.testing.assert_array_equal(cuda.get(memory, (8,)), np.full(8, 7))
-
-
-@pytest.mark.parametrize("with_event", [True, False])
-def test_events_order_streams(cuda: Cuda, with_event: bool) -> None:
-    first, second = (cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING) for _ in range(2))
-    event = cuda.make("cudaEventCreateWithFlags", 0)
-    values, total = cuda.put(np.zeros(8, np.float32)), cuda.put(np.zeros(1, np.float32))
-    cuda("start_add", values, 8, c_float(1), first)
-    cuda("cudaEventRecord", event, first)
-    cuda("start_add", values, 8, c_float(10), first)  # behind the event: not needed
-    if with_event:
-        cuda("cudaStreamWaitEvent", second, event, 0)
-    cuda("start_sum", values, c_int64(8), total, second)
-    cuda("cudaStreamSynchronize", second)
-    assert cuda.get(total, (1,))[0] == (8 if with_event else 0)
-    assert cuda.cudaEventQuery(event) == (0 if with_event else NOT_READY)
-    cuda("cudaStreamSynchronize", first)
-    assert cuda.cudaEventQuery(event) == 0
-    cuda("cudaEventSynchronize", event)
-
-
-@pytest.mark.parametrize("flags", [0, NON_BLOCKING])
-def test_the_default_stream_is_ordered_with_blocking_streams(cuda: Cuda, flags: int) -> None:
-    stream = cuda.make("cudaStreamCreateWithFlags", flags)
-    values, total = cuda.put(np.zeros(8, np.float32)), cuda.put(np.zeros(1, np.float32))
-    cuda("start_add", values, 8, c_float(1), stream)
-    cuda("start_sum", values, c_int64(8), total, None)
-    cuda("start_add", values, 8, c_float(1), stream)
-    cuda("cudaStreamSynchronize", None)
-    assert cuda.get(total, (1,))[0] == (0 if flags else 8)
-
-
-def test_a_destroyed_stream_finishes_its_work(cuda: Cuda) -> None:
-    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
-    values = cuda.put(np.zeros(8, np.float32))
-    cuda("start_add", values, 8, c_float(1), stream)
-    cuda("cudaStreamDestroy", stream)
-    assert cuda.start_add(values, 8, c_float(1), stream) == INVALID_HANDLE
-    cuda("cudaDeviceSynchronize")
-    assert cuda.get(values, (8,)).sum() == 8
-
-
-def test_memory_comes_and_goes_in_stream_order(cuda: Cuda) -> None:
-    first, second = (cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING) for _ in range(2))
-    early = cuda.make("cudaMallocAsync", c_size_t(64), first)
-    cuda(
-        "cudaMemsetAsync", early, 0, c_size_t(64), second
-    )  # nothing says that `first` has come to the allocation
-    assert cuda.cudaStreamSynchronize(second) == ILLEGAL_ADDRESS
-
-    memory = cuda.make("cudaMallocAsync", c_size_t(64), first)
-    cuda("cudaMemsetAsync", memory, 0, c_size_t(64), first)
-    cuda("cudaFreeAsync", memory, first)
-    assert cuda.cudaFreeAsync(memory, first) == INVALID_VALUE  # twice
-    cuda("cudaMemsetAsync", memory, 0, c_size_t(64), first)  # after it was released
-    assert cuda.cudaStreamSynchronize(first) == ILLEGAL_ADDRESS
-
-
-def test_copies_stay_inside_one_allocation(cuda: Cuda) -> None:
-    memory = cuda.make("cudaMalloc", c_size_t(64))
-    host = np.zeros(128, np.uint8)
-    address = c_void_p(host.ctypes.data)
-
-    def copy(to: c_void_p, from_: c_void_p, count: int, direction: int) -> int:
-        return int(cuda.cudaMemcpyAsync(to, from_, c_size_t(count), direction, None))
-
-    assert copy(memory, address, 65, TO_DEVICE) == INVALID_VALUE
-    assert "beyond the end" in cuda.text(INVALID_VALUE)
-    assert copy(address, memory, 64, TO_DEVICE) == INVALID_VALUE
-    assert copy(memory, address, 64, TO_HOST) == INVALID_VALUE
-    assert copy(address, address, 64, TO_DEVICE) == INVALID_VALUE
-    assert cuda.cudaMemsetAsync(memory, 0, c_size_t(65), None) == INVALID_VALUE
-    assert cuda.cudaMemsetAsync(address, 0, c_size_t(1), None) == INVALID_VALUE
-    arguments = (memory, c_size_t(16), address, c_size_t(16), c_size_t(8))
-    assert cuda.cudaMemcpy2DAsync(*arguments, c_size_t(4), TO_DEVICE, None) == 0
-    assert cuda.cudaMemcpy2DAsync(*arguments, c_size_t(5), TO_DEVICE, None) == INVALID_VALUE
-
-
-def test_copies_of_rectangles(cuda: Cuda) -> None:
-    host = np.arange(24, dtype=np.float32).reshape(4, 6)
-    memory = cuda.make("cudaMalloc", c_size_t(48))
-    cuda("cudaMemcpy2DAsync", memory, c_size_t(12), c_void_p(host.ctypes.data), c_size_t(24), c_size_t(12),
-         c_size_t(4), TO_DEVICE, None)  # fmt: skip
-    np.testing.assert_array_equal(cuda.get(memory, (4, 3)), host[:, :3])
-
-
-def test_out_of_memory(cuda: Cuda) -> None:
-    too_much = c_size_t((1 << 30) + 1)
-    memory = c_void_p()
-    assert cuda.cudaMalloc(byref(memory), too_much) == OUT_OF_MEMORY
-    assert cuda.cudaMallocAsync(byref(memory), too_much, None) == OUT_OF_MEMORY
-    assert memory.value is None
-
-
-def test_late_writes_into_released_memory_are_found(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = cuda.put(np.zeros(64, np.float32))
-    cuda("cudaFree", memory)
-    assert cuda.cudaFree(memory) == INVALID_VALUE
-    cuda("start_last_block", 2, memory)
-    monkeypatch.setenv("RNNPACK_EMULATOR_CHECK", "1")
-    error = cuda.cudaStreamSynchronize(None)
-    assert error == ILLEGAL_ADDRESS
-    assert "after it had been released" in cuda.text(error)
-
-
-def test_whose_memory_an_address_is(cuda: Cuda) -> None:
-    class Attributes(ctypes.Structure):
-        _fields_ = (("type", c_int), ("device", c_int), ("on_device", c_void_p), ("on_host", c_void_p))
-
-    def kind(address: int) -> int:
-        attributes = Attributes()
-        cuda("cudaPointerGetAttributes", byref(attributes), c_void_p(address))
-        return attributes.type
-
-    memory, pinned = cuda.make("cudaMalloc", c_size_t(64)), cuda.make("cudaMallocHost", c_size_t(64))
-    assert memory.value and pinned.value
-    assert [kind(memory.value), kind(memory.value + 63), kind(memory.value + 64)] == [2, 2, 0]
-    assert [kind(pinned.value), kind(np.zeros(4).ctypes.data), kind(0)] == [1, 0, 0]
-
-
-def test_devices(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = c_int()
-    cuda("cudaGetDeviceCount", byref(count))
-    assert count.value == 1
-    assert cuda.cudaSetDevice(1) == INVALID_DEVICE
-    monkeypatch.setenv("RNNPACK_EMULATOR_DEVICES", "0")
-    assert cuda.cudaGetDeviceCount(byref(count)) == NO_DEVICE
-    assert count.value == 0
-    assert cuda.cudaMalloc(byref(c_void_p()), c_size_t(1)) == NO_DEVICE
-
-
-def test_devices_do_not_mix(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RNNPACK_EMULATOR_DEVICES", "2")
-    memory = cuda.put(np.zeros(8, np.float32))
-    stream = cuda.make("cudaStreamCreateWithFlags", NON_BLOCKING)
-    event = cuda.make("cudaEventCreateWithFlags", 0)
-    cuda("cudaSetDevice", 1)
-    try:
-        assert cuda.start_add(memory, 8, c_float(1), stream) == INVALID_HANDLE
-        assert cuda.cudaMemsetAsync(memory, 0, c_size_t(32), stream) == INVALID_HANDLE
-        assert cuda.cudaMemsetAsync(memory, 0, c_size_t(32), None) == INVALID_VALUE
-        assert cuda.cudaEventRecord(event, None) == INVALID_HANDLE
-        assert cuda.cudaFreeAsync(memory, None) == INVALID_HANDLE
-    finally:
-        cuda("cudaSetDevice", 0)
-
-
 def test_double_values_are_shuffled_whole(cuda: Cuda) -> None:
     """32 values whose sum is wrong in single precision."""
     values = np.float32(1) + np.arange(32, dtype=np.float32) * np.float32(2**-23)
@@ -412,3 +164,54 @@ def test_double_values_are_shuffled_whole(cuda: Cuda) -> None:
     cuda("start_shuffles", cuda.put(values), others[0], xors, others[1])
     sums = cuda.get(xors, (32,), c_double)
     assert float(sums[0]) == values.astype(np.float64).sum() != float(values.sum())
+
+
+def _end(cuda: Cuda) -> str:
+    """What the checks say when everything has run."""
+    error = cuda.cudaStreamSynchronize(None)
+    return cuda.text(error) if error else ""
+
+
+def test_checks_let_correct_kernels_be(checked_cuda: Cuda) -> None:
+    values, to = (checked_cuda.put(np.ones(256, np.float32)) for _ in range(2))
+    checked_cuda("start_reverse", True, 4, values, to)
+    checked_cuda("start_exchange", 2, values, to)
+    checked_cuda("start_reverse", True, 4, to, values)  # kernels of a stream come one after the other
+    checked_cuda("start_product", 0, values, values, to)
+    checked_cuda("start_shuffles", values, to, checked_cuda.put(np.zeros(32)), checked_cuda.put(np.zeros(32)))
+    checked_cuda("start_sum", values, c_int64(192), to, None)
+    assert _end(checked_cuda) == ""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_races_are_found_in_any_order(
+    checked_cuda: Cuda, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setenv("RNNPACK_EMULATOR_ORDER", order)
+    values, to = (checked_cuda.put(np.zeros(192, np.float32)) for _ in range(2))
+    checked_cuda("start_reverse", False, 1, values, to)
+    assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    for kind in (0, 1):
+        checked_cuda("start_exchange", kind, values, to)
+        assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    checked_cuda("start_last_block", 2, to)
+    assert "a race for 1 bytes at 0 of an allocation of 768 bytes" in _end(checked_cuda)
+    checked_cuda("start_reverse", True, 2, values, values)  # each block its own part
+    assert _end(checked_cuda) == ""
+    next_part = c_void_p((values.value or 0) + 256)
+    checked_cuda("start_reverse", True, 2, values, next_part)
+    assert "a race for 1 bytes at" in _end(checked_cuda)
+
+
+def test_accesses_outside_of_device_memory_are_found(checked_cuda: Cuda) -> None:
+    memory, total = checked_cuda.put(np.zeros(8, np.float32)), checked_cuda.put(np.zeros(1, np.float32))
+    checked_cuda("start_sum", memory, c_int64(9), total, None)  # too far by one value
+    assert "a read from 4 bytes at 32 of an allocation of 32 bytes" in _end(checked_cuda)
+    host = np.zeros(8, np.float32)
+    checked_cuda("start_sum", c_void_p(host.ctypes.data), c_int64(8), total, None)
+    assert "a read from" in _end(checked_cuda)
+    checked_cuda("start_sum", memory, c_int64(8), c_void_p(host.ctypes.data), None)
+    assert "a write to" in _end(checked_cuda)
+    checked_cuda("cudaFree", memory)
+    checked_cuda("start_add", memory, 8, c_float(1), None)
+    assert "a read from" in _end(checked_cuda)

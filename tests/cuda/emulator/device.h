@@ -47,11 +47,18 @@ const warp_values& meet_warp(std::uint32_t mask, const void* value, std::size_t 
 
 std::uint32_t lane();
 
+// Code of the emulator in headers, whose accesses to memory are not the kernel's: see engine/accesses.h.
+#define EMULATOR_CODE __attribute__((no_sanitize("thread")))
+
+// What lies between is the kernel's.
+void begin_kernel_code();
+void end_kernel_code();
+
 // Ends the kernel with an error.
 [[noreturn]] void fail(const char* why, const place& where);
 
 template <class T>
-T given(const warp_values& values, std::uint32_t lane, const place& where) {
+EMULATOR_CODE T given(const warp_values& values, std::uint32_t lane, const place& where) {
   if ((values.present >> lane & 1) == 0) fail("a lane reads the value of one that is not there", where);
   T value;
   std::memcpy(&value, values.of[lane].data(), sizeof(T));
@@ -60,7 +67,7 @@ T given(const warp_values& values, std::uint32_t lane, const place& where) {
 
 // The value of the lane that `source` names to this one, within its part of `width` lanes; its own where none is named.
 template <class T, class Source>
-T shuffle(std::uint32_t mask, T value, int width, const place& where, Source source) {
+EMULATOR_CODE T shuffle(std::uint32_t mask, T value, int width, const place& where, Source source) {
   static_assert(std::is_arithmetic_v<T>);
   const warp_values& values = meet_warp(mask, &value, sizeof(T), where);
   const int first = static_cast<int>(lane()) / width * width;

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "device.h"
 #include "vector_types.h"
 
 #define CUDART_VERSION 13000
@@ -30,13 +31,20 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureImplicit = 906,
   cudaErrorUnknown = 999,
 };
 
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraphExec_st*;
 inline const cudaStream_t cudaStreamLegacy = reinterpret_cast<cudaStream_t>(1);
 inline const cudaStream_t cudaStreamPerThread = reinterpret_cast<cudaStream_t>(2);
 
@@ -151,13 +159,20 @@ EMULATED_CUDA cudaError_t cudaStreamDestroy(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamQuery(cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
-EMULATED_CUDA cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
-EMULATED_CUDA cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 EMULATED_CUDA cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 EMULATED_CUDA cudaError_t cudaEventDestroy(cudaEvent_t event);
 EMULATED_CUDA cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
 EMULATED_CUDA cudaError_t cudaEventSynchronize(cudaEvent_t event);
 EMULATED_CUDA cudaError_t cudaEventQuery(cudaEvent_t event);
+
+EMULATED_CUDA cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
+EMULATED_CUDA cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+EMULATED_CUDA cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+EMULATED_CUDA cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+EMULATED_CUDA cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long flags = 0);
+EMULATED_CUDA cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+EMULATED_CUDA cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+EMULATED_CUDA cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 namespace emulator {
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);
@@ -168,8 +183,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   static_assert((std::is_trivially_copyable_v<Expected> && ...), "arguments are copied to the device byte by byte");
   static_assert((std::size_t{0} + ... + sizeof(Expected)) <= 4096, "a kernel's arguments have at most 4 KiB");
   const std::tuple<Expected...> arguments(std::forward<Actual>(actual)...);
-  return emulator::launch(*config, reinterpret_cast<const void*>(kernel),
-                          [kernel, arguments] { std::apply(kernel, arguments); });
+  return emulator::launch(*config, reinterpret_cast<const void*>(kernel), [kernel, arguments] {
+    std::apply(
+        [kernel](auto... copies) {
+          emulator::begin_kernel_code();
+          kernel(copies...);
+          emulator::end_kernel_code();
+        },
+        arguments);
+  });
 }
 
 template <class Function>

@@ -68,6 +68,17 @@ __global__ void __launch_bounds__(block_threads) reverse(const float* from, floa
   to[first + threadIdx.x] = part[blockDim.x - 1 - threadIdx.x];
 }
 
+// Neighbours in a warp exchange values by way of shared memory. A shuffle lets the lanes meet, but orders no memory.
+enum class meeting : int { none, shuffle, warp };
+
+__global__ void __launch_bounds__(block_threads) exchange(meeting kind, const float* from, float* to) {
+  __shared__ float part[block_threads];
+  part[threadIdx.x] = from[threadIdx.x];
+  if (kind == meeting::warp) __syncwarp();
+  if (kind == meeting::shuffle) __shfl_sync(0xffffffff, 1, 0);
+  to[threadIdx.x] = part[threadIdx.x ^ 1];
+}
+
 // Every block writes its number: whoever comes last wins.
 __global__ void last_block(float* to) {
   if (threadIdx.x == 0) *to = static_cast<float>(blockIdx.x);
@@ -153,6 +164,10 @@ TEST_FUNCTION cudaError_t start_product(int kind, const float* a, const float* b
 TEST_FUNCTION cudaError_t start_reverse(bool barrier, int blocks, const float* from, float* to) {
   return start(nullptr, dim3(static_cast<unsigned>(blocks)), block_threads, barrier ? reverse<true> : reverse<false>,
                from, to);
+}
+
+TEST_FUNCTION cudaError_t start_exchange(int kind, const float* from, float* to) {
+  return start(nullptr, dim3(1), block_threads, exchange, static_cast<meeting>(kind), from, to);
 }
 
 TEST_FUNCTION cudaError_t start_last_block(int blocks, float* to) {

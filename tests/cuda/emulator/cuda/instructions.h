@@ -43,8 +43,8 @@ struct tf32_values {
 };
 
 template <class Values>
-void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
-                  const emulator::place& where) {
+EMULATOR_CODE void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                                const emulator::place& where) {
   const registers mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
   const emulator::warp_values& warp = emulator::meet_warp(0xffffffff, &mine, sizeof mine, where);
   if (warp.present != 0xffffffff) emulator::fail("a matrix product without all lanes of the warp", where);

@@ -34,6 +34,7 @@ struct fiber {
   bool entered = false;  // its loop over kernels has begun
   enum class state { ready, waiting, returned } state = state::ready;
   place where{};  // that it waits at
+  std::uint32_t warp_syncs = 0;
   uint3 index{};
 
   fiber() {
@@ -105,7 +106,19 @@ class block_runner {
     _longjmp(scheduler_, 1);
   }
 
+  [[nodiscard]] moment now() const {
+    return {.block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x,
+            .thread = static_cast<std::uint16_t>(current_),
+            .barrier = barriers_,
+            .warp_sync = fibers_[current_]->warp_syncs};
+  }
+  [[nodiscard]] bool own_stack(std::uintptr_t address, std::size_t bytes) const {
+    const auto begin = reinterpret_cast<std::uintptr_t>(fibers_[current_]->memory) + guard_bytes;
+    return address >= begin && address + bytes <= begin + stack_bytes;
+  }
+
   void meet_block(const place& where) {
+    const engine_section here;
     if (block_waiting_ == 0) block_where_ = where;
     if (!same(block_where_, where))
       fail(cudaErrorLaunchFailure,
@@ -116,6 +129,7 @@ class block_runner {
   }
 
   const warp_values& meet_warp(std::uint32_t mask, const void* value, std::size_t bytes, const place& where) {
+    const engine_section here;
     const unsigned lane = current_ % 32;
     if ((mask >> lane & 1) == 0) fail(cudaErrorLaunchFailure, "a lane is not in its own mask, at " + text(where));
     warp_meeting& meeting = meeting_of(warps_[current_ / 32], mask);
@@ -127,6 +141,7 @@ class block_runner {
     if (bytes > 0) std::memcpy(values.of[lane].data(), value, bytes);
     meeting.arrived |= 1U << lane;
     if (!leave_warp_if_all_came(current_ / 32, meeting)) wait(where);
+    if (value == nullptr) ++fibers_[current_]->warp_syncs;  // shuffles order no memory
     return values;
   }
 
@@ -136,6 +151,7 @@ class block_runner {
     while (fibers_.size() < threads_) fibers_.push_back(std::make_unique<fiber>());
     for (unsigned i = 0; i < threads_; ++i) {
       fibers_[i]->state = fiber::state::ready;
+      fibers_[i]->warp_syncs = 0;
       fibers_[i]->index = {i % shape.x, i / shape.x % shape.y, i / shape.x / shape.y};
     }
     warps_.resize(std::max<std::size_t>(warps_.size(), (threads_ + 31) / 32));
@@ -146,6 +162,7 @@ class block_runner {
     if (const unsigned rest = threads_ % 32; rest != 0) warps_[threads_ / 32].returned = ~0U << rest;
     in_block_.assign(threads_, false);
     block_waiting_ = 0;
+    barriers_ = 0;
     returned_ = 0;
     failure_.reset();
   }
@@ -162,6 +179,7 @@ class block_runner {
       if (in_block_[i]) fibers_[i]->state = fiber::state::ready;
     in_block_.assign(threads_, false);
     block_waiting_ = 0;
+    ++barriers_;
     return true;
   }
 
@@ -200,7 +218,10 @@ class block_runner {
   [[gnu::noinline]] void resume(unsigned i) {
     current_ = i;
     threadIdx = fibers_[i]->index;
-    if (_setjmp(scheduler_) != 0) return;
+    if (_setjmp(scheduler_) != 0) {
+      checking_accesses = false;
+      return;
+    }
     if (fibers_[i]->entered) _longjmp(fibers_[i]->here, 1);
     enter(*fibers_[i]);
   }
@@ -241,6 +262,7 @@ class block_runner {
   unsigned current_ = 0;
   unsigned returned_ = 0;
   unsigned block_waiting_ = 0;
+  std::uint16_t barriers_ = 0;
   std::vector<bool> in_block_;
   place block_where_{};
   std::optional<failure> failure_;
@@ -274,6 +296,7 @@ std::optional<failure> run_kernel(const kernel_launch& kernel, const order& orde
     reorder(sequence);
     return sequence;
   };
+  begin_accesses();
   gridDim = kernel.grid;
   blockDim = kernel.block;
   const std::vector<unsigned> threads = sequence_of(std::size_t{kernel.block.x} * kernel.block.y * kernel.block.z);
@@ -284,10 +307,17 @@ std::optional<failure> run_kernel(const kernel_launch& kernel, const order& orde
   return std::nullopt;
 }
 
+moment current_moment() { return runner().now(); }
+
+bool stack_of_thread(std::uintptr_t address, std::size_t bytes) { return runner().own_stack(address, bytes); }
+
 void fail_with(cudaError_t error, const std::string& why) {
   if (runner().running()) runner().fail(error, why);
   std::fprintf(stderr, "CUDA emulator, host code: %s\n", why.c_str());
 }
+
+void begin_kernel_code() { checking_accesses = true; }
+void end_kernel_code() { checking_accesses = false; }
 
 void meet_block(const place& where) { runner().meet_block(where); }
 

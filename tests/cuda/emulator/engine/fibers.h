@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/accesses.h"
 #include "runtime_api.h"
 
 namespace emulator {
@@ -30,6 +31,10 @@ struct order {
 
 // Runs all blocks, or those before the failure.
 std::optional<failure> run_kernel(const kernel_launch& kernel, const order& order);
+
+// Of the thread of a kernel that runs.
+moment current_moment();
+bool stack_of_thread(std::uintptr_t address, std::size_t bytes);
 
 // Of the kernel that runs; outside of kernels the text goes to the error stream.
 void fail_with(cudaError_t error, const std::string& why);

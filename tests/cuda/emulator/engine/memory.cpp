@@ -97,11 +97,14 @@ std::optional<std::string> memory::bury(const allocation& dead) {
 }
 
 allocation* memory::find(const void* address) {
-  const auto at = reinterpret_cast<std::uintptr_t>(address);
-  auto next = live_.upper_bound(at);
-  if (next == live_.begin()) return nullptr;
-  allocation& one = std::prev(next)->second;
-  return at - reinterpret_cast<std::uintptr_t>(one.memory) < std::max<std::size_t>(one.bytes, 1) ? &one : nullptr;
+  allocation* const one = near(address);
+  if (one == nullptr) return nullptr;
+  return static_cast<std::size_t>(static_cast<const std::byte*>(address) - one->memory) < one->bytes ? one : nullptr;
+}
+
+allocation* memory::near(const void* address) {
+  const auto next = live_.upper_bound(reinterpret_cast<std::uintptr_t>(address));
+  return next == live_.begin() ? nullptr : &std::prev(next)->second;
 }
 
 bool memory::contains(const void* address, std::size_t bytes) {

@@ -30,6 +30,8 @@ class memory {
 
   // The allocation that the address lies in, or null.
   allocation* find(const void* address);
+  // The last allocation before the address, or null: for words about stray accesses.
+  allocation* near(const void* address);
   // Whether [address, address + bytes) lies inside an allocation.
   bool contains(const void* address, std::size_t bytes);
 

@@ -22,6 +22,7 @@ struct machine {
   streams queues;
   std::map<cudaStream_t, std::shared_ptr<stream>> stream_handles;
   std::map<cudaEvent_t, std::shared_ptr<event>> event_handles;
+  std::map<const void*, std::shared_ptr<graph>> graph_handles;  // of graphs, and of those made ready to launch
   std::optional<failure> unreported;  // of work that ran in a call whose result nobody looks at
   std::uint64_t launches = 0;
 
@@ -35,11 +36,16 @@ machine& the_machine();
 struct thread_state {
   int device;
   cudaError_t last_error;
+  cudaStreamCaptureMode capture_mode;
   cudaError_t explained;  // by `why`
   char why[512];
 };
 
 thread_state& this_thread();
+
+// For calls that no captured stream can have.
+void not_while_capturing(machine& here);
+void not_captured(const stream& one);
 
 int device_count();
 
@@ -67,6 +73,8 @@ cudaError_t call(Function function, reports when = reports::always) {
       here.queues.drop_all();
       if (when == reports::later) here.unreported = failed;
       return refuse(failed.error, failed.why);
+    } catch (const refusal& refused) {
+      return refuse(refused.error, refused.why);
     } catch (const std::bad_alloc&) {
       return cudaErrorMemoryAllocation;
     }

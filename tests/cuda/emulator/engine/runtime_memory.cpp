@@ -85,6 +85,7 @@ cudaError_t copy(machine& here, const rectangle& area, cudaMemcpyKind kind, cuda
 
   const bool to_pageable = pageable(here, area.to);
   const bool from_pageable = pageable(here, area.from);
+  if (to_pageable || from_pageable) emulator::not_captured(*on);
   std::vector<std::byte> staged;
   if (from_pageable) staged.assign(area.from, area.from + from_bytes);
   const emulator::point end = here.queues.add(on, [=, &here, staged = std::move(staged)] {
@@ -126,7 +127,10 @@ cudaError_t not_allocated() { return refuse(cudaErrorInvalidValue, "memory is re
 }  // namespace
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
-  return call([&](machine& here) { return allocate(here, memory, bytes, true); });
+  return call([&](machine& here) {
+    emulator::not_while_capturing(here);
+    return allocate(here, memory, bytes, true);
+  });
 }
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t handle) {
@@ -134,6 +138,7 @@ cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t handl
     const std::shared_ptr<stream> on = here.stream_of(handle);
     if (!on || on->device != this_thread().device)
       return refuse(cudaErrorInvalidResourceHandle, "memory on a stream that is not the current device's");
+    emulator::not_captured(*on);  // CUDA can have memory in graphs; this emulator cannot
     const cudaError_t error = allocate(here, memory, bytes, true);
     if (error != cudaSuccess || *memory == nullptr) return error;
     here.allocations.find(*memory)->begun = false;
@@ -149,6 +154,7 @@ cudaError_t cudaFree(void* memory) {
   return call(
       [&](machine& here) {
         if (memory == nullptr) return cudaSuccess;
+        emulator::not_while_capturing(here);
         const allocation* const one = releasable(here, memory, true);
         if (one == nullptr) return not_allocated();
         here.queues.finish_device(one->device);
@@ -167,6 +173,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
         if (one == nullptr) return not_allocated();
         if (!on || on->device != one->device)
           return refuse(cudaErrorInvalidResourceHandle, "memory is released on a stream of another device");
+        emulator::not_captured(*on);
         one->releasing = true;
         here.queues.add(on, [&here, memory] { release(here, memory); });
         return cudaSuccess;
@@ -175,7 +182,10 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
 }
 
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
-  return call([&](machine& here) { return allocate(here, memory, bytes, false); });
+  return call([&](machine& here) {
+    emulator::not_while_capturing(here);
+    return allocate(here, memory, bytes, false);
+  });
 }
 
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaHostAlloc(memory, bytes, 0); }
@@ -184,6 +194,7 @@ cudaError_t cudaFreeHost(void* memory) {
   return call(
       [&](machine& here) {
         if (memory == nullptr) return cudaSuccess;
+        emulator::not_while_capturing(here);
         if (releasable(here, memory, false) == nullptr) return not_allocated();
         for (int device = 0; device < emulator::device_count(); ++device) here.queues.finish_device(device);
         release(here, memory);
@@ -210,6 +221,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   return call([&](machine& here) {
+    emulator::not_while_capturing(here);
     return copy(here, {static_cast<std::byte*>(to), bytes, static_cast<const std::byte*>(from), bytes, bytes, 1}, kind,
                 nullptr, true);
   });

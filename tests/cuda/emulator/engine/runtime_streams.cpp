@@ -14,6 +14,10 @@ namespace {
 cudaError_t no_stream() { return refuse(cudaErrorInvalidResourceHandle, "a stream that does not exist"); }
 cudaError_t no_event() { return refuse(cudaErrorInvalidResourceHandle, "an event that does not exist"); }
 
+cudaError_t captured_event() {
+  return refuse(cudaErrorStreamCaptureUnsupported, "an event that was recorded into a graph");
+}
+
 void nothing() {}
 
 }  // namespace
@@ -43,6 +47,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return call([&](machine& here) {
     const std::shared_ptr<stream> one = here.stream_of(handle);
     if (!one) return no_stream();
+    emulator::not_captured(*one);
     here.queues.finish(here.queues.add(one, nothing));
     return cudaSuccess;
   });
@@ -52,6 +57,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return call([&](machine& here) {
     const std::shared_ptr<stream> one = here.stream_of(handle);
     if (!one) return no_stream();
+    emulator::not_captured(*one);
     return here.queues.advance({one, one->issued}) ? cudaSuccess : cudaErrorNotReady;
   });
 }
@@ -62,6 +68,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     const std::shared_ptr<event> awaited = here.event_of(event_handle);
     if (!one) return no_stream();
     if (!awaited) return no_event();
+    if (one->capture != awaited->captured.lock())
+      return refuse(cudaErrorStreamCaptureIsolation, "a captured stream and one that is not wait for each other");
     if (awaited->recorded) here.queues.add(one, nothing, {*awaited->recorded});
     return cudaSuccess;
   });
@@ -89,6 +97,7 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) {
     if (!on) return no_stream();
     if (one->device != on->device)
       return refuse(cudaErrorInvalidResourceHandle, "an event of another device than the stream's");
+    one->captured = on->capture;
     one->recorded = here.queues.add(on, nothing);
     return cudaSuccess;
   });
@@ -98,6 +107,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return call([&](machine& here) {
     const std::shared_ptr<event> one = here.event_of(handle);
     if (!one) return no_event();
+    if (!one->captured.expired()) return captured_event();
     if (one->recorded) here.queues.finish(*one->recorded);
     return cudaSuccess;
   });
@@ -107,20 +117,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return call([&](machine& here) {
     const std::shared_ptr<event> one = here.event_of(handle);
     if (!one) return no_event();
+    if (!one->captured.expired()) return captured_event();
     return !one->recorded || here.queues.advance(*one->recorded) ? cudaSuccess : cudaErrorNotReady;
   });
-}
-
-// Nothing is captured here.
-cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  return call([&](machine& here) {
-    *status = cudaStreamCaptureStatusNone;
-    return here.stream_of(handle) ? cudaSuccess : no_stream();
-  });
-}
-
-cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
-  static thread_local cudaStreamCaptureMode current = cudaStreamCaptureModeGlobal;
-  std::swap(current, *mode);
-  return cudaSuccess;
 }

@@ -26,9 +26,19 @@ std::shared_ptr<stream> streams::keep(const stream& made) {
 void streams::retire(const std::shared_ptr<stream>& one) { one->retired = true; }
 
 point streams::add(const std::shared_ptr<stream>& to, work run, std::vector<point> after) {
+  if (to->capture) {
+    to->capture->all.push_back(std::move(run));
+    return {to, to->issued};
+  }
   if (to->legacy) {
-    for (const auto& other : all_)
-      if (other->device == to->device && other->blocking && other != to) after.push_back({other, other->issued});
+    for (const auto& other : all_) {
+      if (other->device != to->device || !other->blocking || other == to) continue;
+      if (other->capture) {
+        other->capture->invalid = true;
+        throw refusal{cudaErrorStreamCaptureImplicit, "the default stream is used while a blocking stream is captured"};
+      }
+      after.push_back({other, other->issued});
+    }
   } else if (to->blocking) {
     const std::shared_ptr<stream> first = legacy(to->device);
     after.push_back({first, first->issued});
@@ -36,6 +46,20 @@ point streams::add(const std::shared_ptr<stream>& to, work run, std::vector<poin
   std::erase_if(after, [](const point& one) { return one.on->done >= one.count; });
   to->queue.push_back({std::move(run), std::move(after)});
   return {to, ++to->issued};
+}
+
+void streams::not_while_capturing(cudaStreamCaptureMode thread_mode) {
+  if (thread_mode == cudaStreamCaptureModeRelaxed) return;
+  bool forbidden = false;
+  for (const auto& one : all_) {
+    if (!one->capture || one->capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    const bool of_all = one->capture->mode == cudaStreamCaptureModeGlobal;
+    if (!of_all && one->capture->captured_by != std::this_thread::get_id()) continue;
+    one->capture->invalid = true;
+    forbidden = true;
+  }
+  if (forbidden)
+    throw refusal{cudaErrorStreamCaptureUnsupported, "a call that is not permitted while a stream is captured"};
 }
 
 void streams::finish(const point& until) {

@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/fibers.h"
@@ -25,6 +27,20 @@ struct point {
 // Throws `failure` when it fails.
 using work = std::function<void()>;
 
+// What a stream was given while it was captured. Captures of one stream alone are emulated.
+struct graph {
+  cudaStreamCaptureMode mode;
+  std::thread::id captured_by;
+  std::vector<work> all{};
+  bool invalid = false;
+};
+
+// A call that cannot be done and changes nothing, unlike a `failure` of what was queued.
+struct refusal {
+  cudaError_t error;
+  std::string why;
+};
+
 struct task {
   work run;
   std::vector<point> after;
@@ -38,11 +54,13 @@ struct stream {
   std::deque<task> queue{};
   std::uint64_t issued = 0;
   std::uint64_t done = 0;
+  std::shared_ptr<graph> capture{};  // null: it is not captured
 };
 
 struct event {
   int device;
   std::optional<point> recorded{};
+  std::weak_ptr<graph> captured{};  // it was recorded into
 };
 
 class streams {
@@ -54,8 +72,11 @@ class streams {
   // Takes no more work; what it has is still done.
   void retire(const std::shared_ptr<stream>& one);
 
-  // Puts work at the end of a stream. It begins when all `after` are reached.
+  // Puts work at the end of a stream, or of the graph that is captured from it. It begins when all `after` are reached.
   point add(const std::shared_ptr<stream>& to, work run, std::vector<point> after = {});
+
+  // Invalidates the captures during which a thread may not do something that no graph can have, if there are any.
+  void not_while_capturing(cudaStreamCaptureMode thread_mode);
 
   // Does what is needed to reach the point.
   void finish(const point& until);
