@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
-from rnnpack.cuda import memory
+from rnnpack.cuda import library, memory
 
 # DLPack's numbers for devices and dtypes.
 _CUDA = 2
@@ -29,7 +29,8 @@ class Array:
         shape: sizes of the axes.
         dtype: name, such as "float32" or "bfloat16".
         device: number of the GPU.
-        stream: handle of the CUDA stream on which the values are written; 0 is the legacy default stream.
+        stream: handle of the CUDA stream on which the values are written, and the memory is released: it must
+            live as long as the array. 0 is the legacy default stream.
     """
 
     __slots__ = ("__weakref__", "address", "device", "dtype", "shape", "stream")
@@ -39,7 +40,9 @@ class Array:
 
         Raises:
             MemoryError: the GPU has not enough.
+            RuntimeError: it cannot be used, with the reason.
         """
+        library.require(device)
         self.shape = tuple(int(size) for size in shape)
         self.dtype = dtype
         self.device = device

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
-from rnnpack.cuda import memory
+from rnnpack.cuda import library, memory
 from rnnpack.cuda.array import CODES, Array
 
 _GPU_KINDS = (2, 13)  # DLPack's numbers: memory of a GPU, and managed memory
@@ -216,7 +216,9 @@ def to_numpy(array: Any) -> NDArray[Any]:
 
     Raises:
         ValueError: it is not contiguous.
+        RuntimeError: the GPU cannot be used, with the reason.
     """
+    library.require(0)  # before the array is looked into
     view = view_of(array, "states")
     if not view.is_contiguous:
         raise ValueError(f"`states` must be contiguous, got shape {view.shape} with strides {view.strides}")

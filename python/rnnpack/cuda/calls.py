@@ -57,15 +57,13 @@ def call(layer: Any, inputs: Any, initial_state: Any, constants: Any, keywords: 
 
 def _check_layer(layer: Any, constants: Any) -> None:
     """Raises ValueError unless a call is what the layer's cells compute and nothing else."""
+    is_pair = len(launch.directions_of(layer)) == 2
     reason = None
-    if constants:
+    if constants is not None:
         reason = "no cell that runs on a GPU takes `constants`"
-    elif len(launch.directions_of(layer)) == 1:
-        if not native_call.adds_nothing(layer):
-            reason = "it has an activity regularizer, or methods that are not this package's"
-    elif not native_pair.adds_nothing(layer):
+    elif not (native_pair if is_pair else native_call).adds_nothing(layer):
         reason = "it has an activity regularizer, or methods that are not this package's"
-    else:
+    elif is_pair:
         reason = native_pair.reason_against(layer)
     if reason is not None:
         raise ValueError(

@@ -104,7 +104,7 @@ def run(layer: Any, library: Library, rows: Rows, first: list[Any], mask: Any, l
         _first_states(place, one, given, _state_shapes(stack, rows.batch))
         for one, given, stack in zip(ways, first, cells, strict=True)
     ]
-    wanted = bool(layer.return_state or ways[0].stateful)
+    wanted = layer.return_state or any(one.stateful for one in ways)
     finals = [
         [place.empty(shape) for shape in _state_shapes(stack, rows.batch)] if wanted else None
         for stack in cells
@@ -224,7 +224,7 @@ def _mask(place: Place, rows: Rows, mask: Any, time_major: bool) -> _Mask | None
     if leaf is None:
         return None
     if not device.lives_on_gpu(leaf):
-        bits = masking.as_mask(leaf, *rows.shape[:2], time_major)
+        bits = masking.as_mask(leaf, rows.shape[0], rows.shape[1], time_major)
         assert bits is not None
         leaf = place.uploaded(bits, "bool")
     view = view_of(leaf, "mask")
@@ -236,8 +236,8 @@ def _mask(place: Place, rows: Rows, mask: Any, time_major: bool) -> _Mask | None
         raise ValueError(f"`mask` must have shape {layout} = {rows.shape[:2]}, got {view.shape}")
     if not place.takes(leaf, view):
         raise ValueError(_other_place("mask", view, place))
-    strides = view.strides[:2] if time_major else (view.strides[1], view.strides[0])
-    return _Mask((leaf, view), (view.address, *strides))
+    first, second = view.strides[:2]
+    return _Mask((leaf, view), (view.address, first, second) if time_major else (view.address, second, first))
 
 
 def _state_shapes(cells: list[_core.CudaCell], batch: int) -> list[tuple[int, int]]:

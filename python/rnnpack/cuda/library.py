@@ -39,18 +39,20 @@ class _Loading:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: str | None = None  # the variable at the last try; "" where it is not set
+        self._loaded = False
+        self._asked: str | None = None  # the variable when it failed; "" where it was not set
         self._reason: str | None = None
 
     def reason(self) -> str | None:
         """Why the plugin cannot be used; None once it is loaded."""
-        asked = os.environ.get(_VARIABLE, "")
-        if self._asked is not None and (self._reason is None or self._asked == asked):
-            return self._reason
+        if self._loaded:
+            return None
         with self._lock:
-            if self._asked is None or (self._reason is not None and self._asked != asked):
+            asked = os.environ.get(_VARIABLE, "")
+            if not self._loaded and self._asked != asked:
                 self._reason = _load(asked)
-                self._asked = asked  # last: others read without the lock
+                self._asked = asked
+                self._loaded = self._reason is None
             return self._reason
 
 
@@ -138,9 +140,7 @@ def _reason_against_devices() -> str | None:
     try:
         _core.cuda_device_count()
     except RuntimeError as error:
-        return (
-            f"no GPU can be used: {_one_line(error)}: see nvidia-smi and CUDA_VISIBLE_DEVICES"
-        )
+        return f"no GPU can be used: {_one_line(error)}: see nvidia-smi and CUDA_VISIBLE_DEVICES"
     return None
 
 

@@ -57,8 +57,8 @@ class _Processor(NamedTuple):
 
     def pack(self, weights: _Weights) -> _core.PackedCell:
         """Packs them."""
-        *shared, peepholes, projection = weights
-        return _core.PackedCell(*shared, *self[:2], *self.ranges, peepholes, projection)
+        own: tuple[Any, Any] = weights[6:]
+        return _core.PackedCell(*weights[:6], self.isa, self.precision, *self.ranges, *own)
 
 
 class _Gpu(NamedTuple):
@@ -74,9 +74,8 @@ class _Gpu(NamedTuple):
 
     def pack(self, weights: _Weights) -> _core.CudaCell:
         """Packs and uploads them; float16 ones go as float32, which the kernels round back."""
-        widened = [_widened(weight) if isinstance(weight, np.ndarray) else weight for weight in weights]
-        *shared, peepholes, projection = widened
-        return _core.CudaCell._make(*shared, *self, peepholes, projection)
+        widened = _Weights._make(_widened(one) if isinstance(one, np.ndarray) else one for one in weights)
+        return _core.CudaCell._make(*widened[:6], *self, *widened[6:])
 
 
 def members_of(cell: Any) -> list[Any]:

@@ -51,6 +51,13 @@ class DeviceControl(PrecisionControl):
                 if getattr(cell, "_native_cache", None) is not None:
                     plan.forget(cell)  # the other device's weights need not stay
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles hold recorded states on the host, where any machine can read them."""
+        attributes: Any = super().__getstate__()
+        if "_states" in attributes:
+            attributes["_states"] = on_host(attributes["_states"])
+        return attributes  # type: ignore[no-any-return]
+
 
 def checked(word: Any) -> str:
     """The word.
