@@ -1,4 +1,7 @@
-"""Fixtures of the CUDA tests: the plugin, emulated on the CPU unless RNNPACK_TEST_GPU=1 asks for a GPU."""
+"""Fixtures of the CUDA tests: the plugin, emulated on the CPU unless RNNPACK_TEST_GPU=1 asks for a GPU.
+
+With RNNPACK_EMULATOR_CHECK=1 each access of a kernel to memory is checked, for its bounds and for races.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def cuda_plugin() -> Iterator[None]:
         yield
         return
     try:
-        library = plugin_build.emulated_plugin()
+        library = plugin_build.emulated_plugin(checked=os.environ.get("RNNPACK_EMULATOR_CHECK") == "1")
     except plugin_build.CannotBuild as why:
         pytest.skip(str(why))
     with pytest.MonkeyPatch.context() as patch:

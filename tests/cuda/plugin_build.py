@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,6 +89,8 @@ def emulated_library(name: str, kernels: Sequence[Path], checked: bool = False) 
             with ThreadPoolExecutor(2) as workers:
                 list(workers.map(lambda job: _run(*job), missing))
             _run([compiler, *LINK_FLAGS, *map(str, objects), "-ldl"], library)
+            _remove_old_files()
+        library.touch()
     return library
 
 
@@ -123,6 +126,13 @@ def _run(command: list[str], to: Path) -> None:
     if done.returncode != 0:
         raise CannotBuild(f"{' '.join(command)} failed:\n{done.stderr}")
     unfinished.replace(to)
+
+
+def _remove_old_files() -> None:
+    """Forget what nobody used for a week."""
+    for path in BUILT.iterdir():
+        if path.stat().st_mtime < time.time() - 7 * 24 * 3600:
+            path.unlink()
 
 
 @contextlib.contextmanager

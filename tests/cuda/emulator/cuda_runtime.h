@@ -15,7 +15,8 @@
 //
 // Environment variables, read at each launch or call:
 //   RNNPACK_EMULATOR_ORDER    of threads and blocks: "forward" (default), "backward", or a number that seeds a shuffle
-//   RNNPACK_EMULATOR_CHECK    1: look for stray writes after each kernel, not only when memory is released
+//   RNNPACK_EMULATOR_CHECK    1: look for stray writes after each kernel, not only when memory is released; the tests
+//                             also build kernels whose every access is checked (engine/accesses.h)
 //   RNNPACK_EMULATOR_DEVICES  how many devices there are; default 1
 #pragma once
 
