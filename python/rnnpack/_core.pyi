@@ -271,7 +271,7 @@ def run_bidirectional(
 
 @final
 class CudaCell:
-    """Immutable weights of one built-in cell in a GPU's memory, packed for its kernels; freed with the object.
+    """Immutable weights of one built-in cell in a GPU's memory, packed for its kernels; freed with it.
 
     Args:
         kind, kernel, recurrent_kernel, bias, activation, recurrent_activation, peepholes, projection_kernel:

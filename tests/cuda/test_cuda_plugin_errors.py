@@ -16,9 +16,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def test_files_that_are_no_plugin_are_refused_and_the_right_one_is_loaded_after(
-    fake: Path, tmp_path: Path
-) -> None:
+def test_files_that_are_no_plugin_are_refused(fake: Path, tmp_path: Path) -> None:
     (tmp_path / "text.so").write_text("no library")
     fake_plugin.run(
         fake,
@@ -77,13 +75,14 @@ def test_each_error_of_the_plugin_has_its_exception(fake: Path) -> None:
         for function in functions.values():
             function()
         # Numbers of results: 3 says interrupted, but no exception is pending.
-        for number, kind in ((1, MemoryError), (2, RuntimeError), (3, RuntimeError), (4, ValueError), (99, RuntimeError)):
+        kinds = {1: MemoryError, 2: RuntimeError, 3: RuntimeError, 4: ValueError, 99: RuntimeError}
+        for number, kind in kinds.items():
             told.next = number
             for name, function in functions.items():
                 for told.names_nothing in (0, 1):
-                    text = message(kind, function)
-                    want = "the CUDA plugin failed and gave no reason" if told.names_nothing else "as ä test told \\ufffd"
-                    assert text == want, (name, text)
+                    nothing = "the CUDA plugin failed and gave no reason"
+                    want = nothing if told.names_nothing else "as ä test told \\ufffd"
+                    assert message(kind, function) == want, name
         told.next = 0
         assert told.cells == 2
         del made, one, functions
@@ -94,7 +93,14 @@ def test_each_error_of_the_plugin_has_its_exception(fake: Path) -> None:
 
 def test_streams_that_are_one_need_no_order(fake: Path) -> None:
     fake_plugin.run(
-        fake, "load(); _core.cuda_order(0, 5, 5); assert told.orders == 0; _core.cuda_order(0, 5, 6)"
+        fake,
+        """
+        load()
+        _core.cuda_order(0, 5, 5)
+        assert told.orders == 0
+        _core.cuda_order(0, 5, 6)
+        assert told.orders == 1
+        """,
     )
 
 

@@ -14,8 +14,8 @@ _FILE = "librnnpack_cuda.so"
 _PACKAGE = "rnnpack_cuda13"
 _VARIABLE = "RNNPACK_CUDA_PLUGIN"
 _FORKED = (
-    "this process was forked from one that uses CUDA, which does not work in the copy: start workers with the "
-    'method "spawn", as by multiprocessing.set_start_method("spawn")'
+    "this process was forked from one that uses CUDA, which does not work in the copy: start workers with "
+    'the "spawn" method, as multiprocessing.set_start_method("spawn") does'
 )
 
 
