@@ -116,7 +116,7 @@ def test_bad_devices_and_formats() -> None:
         _core.CudaCell(**given, device=9999, number_format="float32")
     wide = {"kernel": np.zeros((0, 1 << 22), "f4"), "recurrent_kernel": np.zeros((1, 1 << 22), "f4")}
     wide |= {"projection_kernel": np.zeros((1 << 20, 1), "f4"), "bias": None}
-    with pytest.raises(ValueError, match="units: at most .* got 1048576"):
+    with pytest.raises(ValueError, match=r"units: at most .* got 1048576"):
         _core.CudaCell(**{**weights("projected_lstm"), **wide}, device=0, number_format="float32")
     with pytest.raises(TypeError, match="expected dtype float64"):
         _core.CudaCell(**given, device=0, number_format="float64")
