@@ -177,6 +177,7 @@ def test_checks_let_correct_kernels_be(checked_cuda: Cuda) -> None:
     checked_cuda("start_reverse", True, 4, values, to)
     checked_cuda("start_exchange", 2, values, to)
     checked_cuda("start_reverse", True, 4, to, values)  # kernels of a stream come one after the other
+    checked_cuda("start_spread", True, 3, values, to)
     checked_cuda("start_product", 0, values, values, to)
     checked_cuda("start_shuffles", values, to, checked_cuda.put(np.zeros(32)), checked_cuda.put(np.zeros(32)))
     checked_cuda("start_sum", values, c_int64(192), to, None)
@@ -194,6 +195,8 @@ def test_races_are_found_in_any_order(
     for kind in (0, 1):
         checked_cuda("start_exchange", kind, values, to)
         assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    checked_cuda("start_spread", False, 3, values, to)
+    assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
     checked_cuda("start_last_block", 2, to)
     assert "a race for 1 bytes at 0 of an allocation of 768 bytes" in _end(checked_cuda)
     checked_cuda("start_reverse", True, 2, values, values)  # each block its own part
