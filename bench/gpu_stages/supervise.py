@@ -102,7 +102,7 @@ def _run(
             stderr=errors,
             text=True,
             env=dict(environment),
-            start_new_session=True,  # so that its own helpers end with it
+            preexec_fn=os.setpgrp,  # so that its own helpers end with it
         )
         try:
             for line in _lines(process, until, silence):
@@ -111,11 +111,11 @@ def _run(
                     break
                 last = line.rstrip("\n")
                 say(last)
-        finally:
-            if why:
-                _kill(process)
-            code = process.wait()
+            if not why:
+                process.wait()
+        finally:  # also where this one is interrupted
             _kill(process)
+            code = process.wait()
     return code, last, why
 
 

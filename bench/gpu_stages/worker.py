@@ -9,7 +9,6 @@ line says why; `LOST`: the card no longer answers, a new process may go on.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,8 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import machine
 
 from gpu_stages.journal import Journal, failure
 
@@ -58,7 +59,7 @@ def check(journal: Journal, until: float, only: str) -> int:
     keys = selected(list(by_key), journal, "check", only)
     waiting: dict[Future[dict[str, Any]], str] = {}
     status = 0
-    with ProcessPoolExecutor(max(1, len(os.sched_getaffinity(0)) - 1), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max(1, len(machine.cpus()) - 1), get_context("spawn")) as pool:
         for key in keys:
             if time.monotonic() > until:
                 break

@@ -16,9 +16,11 @@ struct cell_space {
   std::int64_t c_stride = 0;     // the same of c
   typename F::sum* h = nullptr;  // [rows][h_stride]
   typename F::sum* c = nullptr;  // [rows][c_stride]; scratch of two passes; null if there is neither
-  typename F::operand* slots =
-      nullptr;  // [chunk + 1][rows][h_stride]: h before each step of a chunk, and after the last
+  // [chunk + 1][rows][h_stride]: h before each step of a chunk, and after the last.
+  typename F::operand* slots = nullptr;
   typename F::operand* halfway = nullptr;  // [rows][c_stride]: what a second pass multiplies
+
+  typename F::operand* slot(std::int64_t rows, std::int64_t step) const { return slots + step * rows * h_stride; }
 };
 
 template <class F>
@@ -29,9 +31,6 @@ struct direction_space {
   std::int64_t padded_inputs = 0;
   typename F::sum* projected[2] = {};  // of each pass, [chunk][rows][tiles][tile_columns]
   std::int64_t* first_live = nullptr;  // [rows], or null where nothing is masked
-  typename F::operand* slot(const cell_space<F>& one, std::int64_t rows, std::int64_t step) const {
-    return one.slots + step * rows * one.h_stride;
-  }
 };
 
 template <class F>

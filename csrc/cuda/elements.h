@@ -11,14 +11,14 @@
 
 namespace rnnpack::cuda {
 
-// A float rounded to the 10 bits of mantissa that the tensor cores read, ties away from zero; infinity and NaN stay.
+// A float rounded to the 10 bits of mantissa that the tensor cores read, ties away from zero.
 struct tfloat32 {
   float v;
 };
 
 __host__ __device__ inline tfloat32 to_tfloat32(float value) {
   const auto bits = __builtin_bit_cast(std::uint32_t, value);
-  if ((bits & 0x7f800000u) == 0x7f800000u) return {value};
+  if ((bits & 0x7f800000u) == 0x7f800000u) return {value + value};  // infinity stays, NaN becomes one of the bits read
   return {__builtin_bit_cast(float, (bits + 0x1000u) & ~0x1fffu)};
 }
 

@@ -19,9 +19,8 @@ struct alignas(16) lane_values {
 };
 
 // Full precision, without tensor cores: all four lanes of a row read the same values of it.
-template <class T, number_format Kind>
+template <class T>
 struct plain_format {
-  static constexpr number_format kind = Kind;
   using sum = T;
   using operand = T;
   static constexpr int k_block = 16 / sizeof(T);
@@ -46,9 +45,8 @@ struct plain_format {
 };
 
 // Tensor cores: a block of k is two of their steps.
-template <class Operand, number_format Kind>
+template <class Operand>
 struct tensor_format {
-  static constexpr number_format kind = Kind;
   using sum = float;
   using operand = Operand;
   static constexpr int lane_k = 16 / sizeof(Operand);  // values of k that a lane takes
@@ -65,9 +63,9 @@ struct tensor_format {
     for (int half = 0; half < 4; half += 2) {
       const std::uint32_t a[4] = {upper.v[half], lower.v[half], upper.v[half + 1], lower.v[half + 1]};
       const std::uint32_t b[2] = {tile.v[half], tile.v[half + 1]};
-      if constexpr (Kind == number_format::bfloat16) {
+      if constexpr (__is_same(Operand, __nv_bfloat16)) {
         multiply_add_bf16(sums, a, b);
-      } else if constexpr (Kind == number_format::float16) {
+      } else if constexpr (__is_same(Operand, __half)) {
         multiply_add_f16(sums, a, b);
       } else {
         multiply_add_tf32(sums, a, b);
@@ -76,10 +74,10 @@ struct tensor_format {
   }
 };
 
-using float64_format = plain_format<double, number_format::float64>;
-using float32_format = plain_format<float, number_format::float32>;
-using tfloat32_format = tensor_format<tfloat32, number_format::tfloat32>;
-using bfloat16_format = tensor_format<__nv_bfloat16, number_format::bfloat16>;
-using float16_format = tensor_format<__half, number_format::float16>;
+using float64_format = plain_format<double>;
+using float32_format = plain_format<float>;
+using tfloat32_format = tensor_format<tfloat32>;
+using bfloat16_format = tensor_format<__nv_bfloat16>;
+using float16_format = tensor_format<__half>;
 
 }  // namespace rnnpack::cuda

@@ -15,6 +15,8 @@ namespace {
 // Copiers that no call uses at the moment.
 class copier_pool {
  public:
+  static constexpr std::size_t most_idle = 2;  // of a device: each holds memory that others could use
+
   std::unique_ptr<pinned_copier> take(int device) {
     {
       const std::scoped_lock locked(mutex_);
@@ -30,7 +32,7 @@ class copier_pool {
   void give_back(int device, std::unique_ptr<pinned_copier> copier) {
     copier->tidy();
     const std::scoped_lock locked(mutex_);
-    idle_[device].push_back(std::move(copier));
+    if (idle_[device].size() < most_idle) idle_[device].push_back(std::move(copier));
   }
 
  private:
@@ -191,7 +193,8 @@ class device_arrays {
 }  // namespace
 
 bool run_on_host_arrays(const call& one, const interruption* question) {
-  static copier_pool pool;
+  // Never destroyed: when the process ends, CUDA may be gone before, and threads may still be here.
+  static copier_pool& pool = *std::make_unique<copier_pool>().release();
   const int device = one.directions[0].cells[0]->device;
   const current_device here(device);
   const relaxed_capture allowed;

@@ -24,14 +24,18 @@ inline unsigned blocks_of(std::int64_t size, std::int64_t block) {
   return static_cast<unsigned>((size + block - 1) / block);
 }
 
-// For kernels whose threads go on until everything is done.
+// For kernels whose warps, or threads, go on until everything is done.
 template <class Args>
-void launch_transfer(void (*kernel)(Args), std::int64_t values, cudaStream_t stream, const Args& args,
+void launch_transfer(void (*kernel)(Args), std::int64_t threads, cudaStream_t stream, const Args& args,
                      const char* what) {
-  constexpr std::int64_t most_blocks = 4096;
-  const unsigned grid =
-      static_cast<unsigned>(std::min(most_blocks, (values + transfer_threads - 1) / transfer_threads));
-  if (grid > 0) launch(kernel, dim3(grid), transfer_threads, stream, args, what);
+  constexpr unsigned most_blocks = 4096;
+  const dim3 grid(std::min(most_blocks, blocks_of(threads, transfer_threads)));
+  if (grid.x > 0) launch(kernel, grid, transfer_threads, stream, args, what);
+}
+
+template <class Args>
+void launch_rows(void (*kernel)(Args), std::int64_t rows, cudaStream_t stream, const Args& args, const char* what) {
+  launch_transfer(kernel, rows * warp_size, stream, args, what);
 }
 
 // Tall kernels pay where they still give every multiprocessor something to do. Not measured yet.

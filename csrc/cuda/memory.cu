@@ -4,7 +4,7 @@ namespace rnnpack::cuda {
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // or the next call would report it again
+  cudaGetLastError();  // others in the process ask for it, and would think the failure theirs
   if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();
   throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(error) + " (" +
                            cudaGetErrorName(error) + ")");
@@ -14,10 +14,6 @@ device_memory take_device_memory(std::size_t bytes) {
   void* memory = nullptr;
   check(cudaMalloc(&memory, bytes), "taking device memory");
   return device_memory(static_cast<std::byte*>(memory));
-}
-
-stream_memory::stream_memory(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
-  check(cudaMallocAsync(&data_, bytes, stream), "taking device memory");
 }
 
 pinned_memory take_pinned_memory(std::size_t bytes) {

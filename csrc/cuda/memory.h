@@ -15,7 +15,8 @@ namespace rnnpack::cuda {
 // Throws std::bad_alloc or std::runtime_error, which says what failed.
 void check(cudaError_t error, const char* what);
 
-// Makes a device the thread's current one for a while.
+// Makes a device the thread's current one for a while. To put the old one back is to use it: CUDA then makes a context
+// there where there was none.
 class current_device {
  public:
   explicit current_device(int device) {
@@ -52,20 +53,6 @@ struct free_device_memory {
 };
 using device_memory = std::unique_ptr<std::byte, free_device_memory>;
 device_memory take_device_memory(std::size_t bytes);
-
-// Device memory in the order of a stream.
-class stream_memory {
- public:
-  stream_memory(std::size_t bytes, cudaStream_t stream);
-  stream_memory(const stream_memory&) = delete;
-  stream_memory& operator=(const stream_memory&) = delete;
-  ~stream_memory() { cudaFreeAsync(data_, stream_); }
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-
- private:
-  void* data_ = nullptr;
-  cudaStream_t stream_;
-};
 
 // Host memory that the device can copy while the processor does something else.
 struct free_pinned_memory {

@@ -124,15 +124,15 @@ void pack_pass(const cell_weights& weights, staging& to, packed_pass& pass) {
 
 void check_size(const char* name, std::size_t size) {
   if (size > most_units)
-    throw std::runtime_error(std::string(name) + ": at most " + std::to_string(most_units) + " on a GPU, got " +
-                             std::to_string(size));
+    throw std::invalid_argument(std::string(name) + ": at most " + std::to_string(most_units) + " on a GPU, got " +
+                                std::to_string(size));
 }
 
 }  // namespace
 
 std::unique_ptr<packed_cell> pack_cell(int device, const cell_weights& weights) {
-  check_size("units", std::max(weights.units, weights.outputs));
-  check_size("inputs", weights.input_size);
+  check_size("units", weights.units);
+  check_size("projection_units", weights.outputs);
   const current_device here(device);
   const relaxed_capture allowed;
   auto cell = std::make_unique<packed_cell>();

@@ -37,11 +37,8 @@ struct packed_cell {
   device_memory memory;
   std::size_t bytes = 0;
 
-  // States that a caller sees: h, and c of all kinds of LSTM.
-  std::size_t states() const { return has_c() ? 2 : 1; }
-  bool has_c() const {
-    return kind == cell_kind::lstm || kind == cell_kind::peephole_lstm || kind == cell_kind::projected_lstm;
-  }
+  // That a caller sees: h, or h and c.
+  std::size_t states() const { return states_of(kind); }
   bool default_activations() const {
     return activations.main == activation::tanh &&
            (kind == cell_kind::simple_rnn || activations.recurrent == activation::sigmoid);

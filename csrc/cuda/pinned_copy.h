@@ -33,6 +33,10 @@ class pinned_copier {
   static constexpr std::size_t buffer_bytes = std::size_t{4} << 20;
 
   pinned_copier();
+  pinned_copier(const pinned_copier&) = delete;
+  pinned_copier& operator=(const pinned_copier&) = delete;
+  // Waits: where a call failed, copies may still be under way.
+  ~pinned_copier() { cudaStreamSynchronize(stream()); }
   cudaStream_t stream() const { return stream_.get(); }
   std::byte* device_block(std::size_t bytes);
   // Gives a large block back.

@@ -23,8 +23,11 @@ result guarded(failure* why, Work work) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
-    write(why, "CUDA: the device's memory, or pinned memory, does not suffice");
+    write(why, "CUDA: there is not enough memory on the GPU, or of the host's that can be pinned");
     return result::out_of_memory;
+  } catch (const std::invalid_argument& error) {
+    write(why, error.what());
+    return result::invalid;
   } catch (const std::exception& error) {
     write(why, error.what());
     return result::failed;
@@ -66,6 +69,7 @@ void free_cell(packed_cell* cell) {
   guarded(nullptr, [&] {
     const std::unique_ptr<packed_cell> owned(cell);
     const current_device here(cell->device);
+    const relaxed_capture allowed;
     owned->memory.reset();
     return result::ok;
   });
@@ -87,6 +91,7 @@ std::size_t bytes_for_run(const call* one) {
 result run_on_stream(const call* one, void* memory, void* stream, const interruption* question, failure* why) {
   return guarded(why, [&] {
     const current_device here(one->directions[0].cells[0]->device);
+    const relaxed_capture allowed;  // a kernel's code is loaded when it first runs
     return run(*one, static_cast<std::byte*>(memory), static_cast<cudaStream_t>(stream), question)
                ? result::ok
                : result::interrupted;
@@ -101,10 +106,22 @@ result merge(std::int32_t device, merge_mode mode, element type, std::size_t cou
              void* to, void* stream, failure* why) {
   return guarded(why, [&] {
     const current_device here(device);
+    const relaxed_capture allowed;
     const merge_args args{
         .mode = mode, .type = type, .count = static_cast<std::int64_t>(count), .a = a, .b = b, .to = to};
     launch_transfer(type == element::float64 ? merge_values<double> : merge_values<float>, args.count,
                     static_cast<cudaStream_t>(stream), args, "merging both directions");
+    return result::ok;
+  });
+}
+
+result order(std::int32_t device, void* earlier, void* later, failure* why) {
+  return guarded(why, [&] {
+    const current_device here(device);
+    const relaxed_capture allowed;
+    const owned_event reached = make_event();
+    check(cudaEventRecord(reached.get(), static_cast<cudaStream_t>(earlier)), "ordering streams");
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(later), reached.get(), 0), "ordering streams");
     return result::ok;
   });
 }
@@ -138,6 +155,7 @@ result copy(std::int32_t device, void* to, const void* from, std::size_t bytes, 
 
 result owner_of(const void* address, std::int32_t* device, failure* why) {
   return guarded(why, [&] {
+    const relaxed_capture allowed;
     cudaPointerAttributes found{};
     check(cudaPointerGetAttributes(&found, address), "asking for an address");
     const bool on_device = found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged;
@@ -156,6 +174,7 @@ constexpr plugin functions{.version = interface_version,
                            .run = &run_on_stream,
                            .run_on_host_arrays = &run_host,
                            .merge = &merge,
+                           .order = &order,
                            .allocate = &allocate,
                            .release = &release,
                            .copy = &copy,

@@ -16,8 +16,7 @@ constexpr std::int64_t padded(std::size_t size, std::int64_t block) {
 // that its product is a large one.
 inline constexpr std::size_t chunk_bytes = std::size_t{32} << 20;
 
-template <class F>
-std::int64_t projected_values(const packed_cell& cell) {
+inline std::int64_t projected_values(const packed_cell& cell) {
   std::int64_t values = 0;
   for (const packed_pass& pass : cell.passes) values += std::int64_t{pass.input.tiles} * tile_columns;
   return values;
@@ -30,7 +29,7 @@ call_space<F>::call_space(const call& one, std::span<const direction> given, wor
   const std::size_t batch = one.batch;
   std::int64_t widest = 1;
   for (const direction& way : given)
-    for (std::size_t i = 0; i < way.cell_count; ++i) widest = std::max(widest, projected_values<F>(*way.cells[i]));
+    for (std::size_t i = 0; i < way.cell_count; ++i) widest = std::max(widest, projected_values(*way.cells[i]));
   const std::size_t step_bytes = checked_product(batch, widest, sizeof(sum));
   chunk_steps = static_cast<std::int64_t>(std::clamp<std::size_t>(chunk_bytes / step_bytes, 1, one.timesteps));
   for (const direction& way : given) {
@@ -52,7 +51,7 @@ call_space<F>::call_space(const call& one, std::span<const direction> given, wor
           .cell = &cell, .h_stride = padded(cell.outputs, F::k_block), .c_stride = padded(cell.units, F::k_block)};
       const bool two_passes = cell.passes.size() > 1;
       own.h = memory.take<sum>(checked_product(batch, own.h_stride));
-      own.c = cell.has_c() || two_passes ? memory.take<sum>(checked_product(batch, own.c_stride)) : nullptr;
+      own.c = cell.states() == 2 || two_passes ? memory.take<sum>(checked_product(batch, own.c_stride)) : nullptr;
       own.slots = memory.take<operand>(checked_product(chunk_steps + 1, batch, own.h_stride));
       own.halfway = two_passes ? memory.take<operand>(checked_product(batch, own.c_stride)) : nullptr;
       space.cells.push_back(own);
@@ -85,7 +84,7 @@ class time_loop {
           if (step % steps_between_questions == 0 && !question->keep_going(question->context)) return false;
           take_step(cell, first, step);
         }
-        keep_last_slot(cell, steps);
+        if (first + steps < timesteps) keep_last_slot(cell, steps);
       }
     }
     for (auto& way : space_.directions) finish(way);
@@ -121,17 +120,17 @@ class time_loop {
     };
     for (const cell_space<F>& one : way.cells) {
       const packed_cell& cell = *one.cell;
-      clear(one.slots, (space_.chunk_steps + 1) * rows_ * one.h_stride);
+      if (cell.outputs % F::k_block != 0) clear(one.slots, (space_.chunk_steps + 1) * rows_ * one.h_stride);
       load(given(state), cell.outputs, one.h, one.h_stride, one.slots, one.h_stride);
       if (one.c != nullptr)
-        load(cell.has_c() ? given(state + 1) : nullptr, cell.units, one.c, one.c_stride, nullptr, 0);
-      if (one.halfway != nullptr) clear(one.halfway, rows_ * one.c_stride);
+        load(cell.states() == 2 ? given(state + 1) : nullptr, cell.units, one.c, one.c_stride, nullptr, 0);
+      if (one.halfway != nullptr && cell.units % F::k_block != 0) clear(one.halfway, rows_ * one.c_stride);
       state += cell.states();
     }
     if (way.first_live != nullptr)
-      launch(find_first_live<transfer_threads>, dim3(blocks_of(rows_ * 32, transfer_threads)), transfer_threads,
-             stream_, first_live_args{.where = where(way), .rows = rows_, .first_live = way.first_live},
-             "reading the mask");
+      launch_rows(find_first_live<first_live_args>, rows_, stream_,
+                  first_live_args{.where = where(way), .rows = rows_, .first_live = way.first_live},
+                  "reading the mask");
   }
 
   void clear(operand* values, std::int64_t count) {
@@ -140,31 +139,31 @@ class time_loop {
 
   void load(const void* given, std::size_t size, sum* state, std::int64_t stride, operand* operands,
             std::int64_t width) {
-    launch_transfer(load_state<operand, sum>, rows_ * stride, stream_,
-                    load_state_args<operand, sum>{.given = given,
-                                                  .type = call_.elements,
-                                                  .rows = rows_,
-                                                  .size = static_cast<std::int64_t>(size),
-                                                  .state = state,
-                                                  .stride = stride,
-                                                  .operands = operands,
-                                                  .padded = width},
-                    "reading initial states");
+    launch_rows(load_state<operand, sum>, rows_, stream_,
+                load_state_args<operand, sum>{.given = given,
+                                              .type = call_.elements,
+                                              .rows = rows_,
+                                              .size = static_cast<std::int64_t>(size),
+                                              .state = state,
+                                              .stride = stride,
+                                              .operands = operands,
+                                              .padded = width},
+                "reading initial states");
   }
 
   void encode(direction_space<F>& way, std::int64_t first, std::int64_t steps) {
-    launch_transfer(encode_inputs<operand, sum>, steps * rows_ * way.padded_inputs, stream_,
-                    encode_args<operand>{.where = where(way),
-                                         .inputs = way.given->inputs,
-                                         .type = call_.elements,
-                                         .inputs_feature = way.given->inputs_feature,
-                                         .first_step = first,
-                                         .batch = rows_,
-                                         .rows = steps * rows_,
-                                         .input_size = static_cast<std::int64_t>(way.cells.front().cell->input_size),
-                                         .padded = way.padded_inputs,
-                                         .operands = way.inputs},
-                    "reading inputs");
+    launch_rows(encode_inputs<operand, sum>, steps * rows_, stream_,
+                encode_args<operand>{.where = where(way),
+                                     .inputs = way.given->inputs,
+                                     .type = call_.elements,
+                                     .inputs_feature = way.given->inputs_feature,
+                                     .first_step = first,
+                                     .batch = rows_,
+                                     .rows = steps * rows_,
+                                     .input_size = static_cast<std::int64_t>(way.cells.front().cell->input_size),
+                                     .padded = way.padded_inputs,
+                                     .operands = way.inputs},
+                "reading inputs");
   }
 
   // The inputs of a chunk for one cell of the stack: those of the call, or the slots of the cell before.
@@ -175,7 +174,7 @@ class time_loop {
       for (unsigned i = 0; i < count(); ++i) {
         const direction_space<F>& way = space_.directions[i];
         const packed_pass& weights = way.cells[cell].cell->passes[pass];
-        const operand* inputs = cell == 0 ? way.inputs : way.slot(way.cells[cell - 1], rows_, 1);
+        const operand* inputs = cell == 0 ? way.inputs : way.cells[cell - 1].slot(rows_, 1);
         both.of[i] = {.product = product(weights.input, inputs, steps * rows_),
                       .bias = static_cast<const sum*>(weights.bias),
                       .projected = way.projected[pass]};
@@ -213,7 +212,7 @@ class time_loop {
     const packed_pass& weights = one.cell->passes[pass];
     const bool last_pass = pass + 1 == one.cell->passes.size();
     const std::int64_t projected_row = std::int64_t{weights.input.tiles} * tile_columns;
-    args = {.product = product(weights.recurrent, pass == 0 ? way.slot(one, rows_, step) : one.halfway, rows_),
+    args = {.product = product(weights.recurrent, pass == 0 ? one.slot(rows_, step) : one.halfway, rows_),
             .where = where(way),
             .step = first + step,
             .units = static_cast<std::int32_t>(weights.units),
@@ -224,7 +223,7 @@ class time_loop {
             .c = one.c,
             .h_stride = one.h_stride,
             .c_stride = one.c_stride,
-            .next = last_pass ? way.slot(one, rows_, step + 1) : one.halfway,
+            .next = last_pass ? one.slot(rows_, step + 1) : one.halfway,
             .next_stride = last_pass ? one.h_stride : one.c_stride,
             .last_pass = last_pass,
             .outputs = cell + 1 == way.cells.size() && call_.return_sequences ? way.given->outputs : nullptr,
@@ -246,7 +245,7 @@ class time_loop {
   void keep_last_slot(std::size_t cell, std::int64_t steps) {
     for (const direction_space<F>& way : space_.directions) {
       const cell_space<F>& one = way.cells[cell];
-      check(cudaMemcpyAsync(one.slots, way.slot(one, rows_, steps), rows_ * one.h_stride * sizeof(operand),
+      check(cudaMemcpyAsync(one.slots, one.slot(rows_, steps), rows_ * one.h_stride * sizeof(operand),
                             cudaMemcpyDeviceToDevice, stream_),
             "keeping a state");
     }
@@ -258,7 +257,7 @@ class time_loop {
       const packed_cell& cell = *one.cell;
       if (way.given->final_states != nullptr) {
         store(one.h, one.h_stride, cell.outputs, way.given->final_states[state], cell.outputs, nullptr);
-        if (cell.has_c())
+        if (cell.states() == 2)
           store(one.c, one.c_stride, cell.units, way.given->final_states[state + 1], cell.units, nullptr);
       }
       state += cell.states();
@@ -270,17 +269,17 @@ class time_loop {
 
   void store(const sum* from, std::int64_t stride, std::size_t size, void* to, std::ptrdiff_t to_stride,
              const std::int64_t* first_live) {
-    launch_transfer(store_state<sum>, rows_ * static_cast<std::int64_t>(size), stream_,
-                    store_state_args<sum>{.state = from,
-                                          .stride = stride,
-                                          .rows = rows_,
-                                          .size = static_cast<std::int64_t>(size),
-                                          .to = to,
-                                          .type = call_.elements,
-                                          .to_stride = to_stride,
-                                          .first_live = first_live,
-                                          .steps = static_cast<std::int64_t>(call_.timesteps)},
-                    "writing states");
+    launch_rows(store_state<sum>, rows_, stream_,
+                store_state_args<sum>{.state = from,
+                                      .stride = stride,
+                                      .rows = rows_,
+                                      .size = static_cast<std::int64_t>(size),
+                                      .to = to,
+                                      .type = call_.elements,
+                                      .to_stride = to_stride,
+                                      .first_live = first_live,
+                                      .steps = static_cast<std::int64_t>(call_.timesteps)},
+                "writing states");
   }
 
   // Sums of doubles do not fit into the registers of a tall kernel.

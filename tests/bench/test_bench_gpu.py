@@ -166,6 +166,8 @@ def test_results_are_on_disk_after_every_cell_and_found_again(tmp_path: Path) ->
     assert len(path.read_text().splitlines()) == 2 + 2 + 2 * 3  # braces, two values, two stages of one cell
     assert list(path.parent.iterdir()) == [path]
     assert Journal.open(path, fresh=True).values["check"] == {}
+    journal.end("check", "a", {"status": "wrong"})
+    assert Journal.open(path).values["check"] == {"a": {"status": "wrong"}}
 
 
 def test_a_cell_that_ended_the_process_is_blamed_and_may_try_again(tmp_path: Path) -> None:

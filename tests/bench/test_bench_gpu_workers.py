@@ -14,7 +14,7 @@ from gpu_stages import supervise, worker
 from gpu_stages.journal import Journal
 
 WORKER = """
-import os, sys, time
+import os, subprocess, sys, time
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from gpu_stages.journal import Journal
@@ -23,7 +23,9 @@ for key, does in {cells!r}:
     if key in journal.values["time"]:
         continue
     journal.begin("time", key)
-    if does == "crash":
+    if does == "orphan":
+        subprocess.Popen(["sleep", "60"])  # holds the output open
+    if does in ("crash", "orphan"):
         print("about to crash", file=sys.stderr, flush=True)
         os.abort()
     if does == "hang":
@@ -68,6 +70,13 @@ def test_a_worker_that_crashes_is_followed_by_another(tmp_path: Path) -> None:
     assert [line for line in said if len(line) == 1] == ["a", "c", "d"]
 
 
+def test_helpers_of_a_worker_that_crashes_do_not_keep_its_output_open(tmp_path: Path) -> None:
+    why, journal, _ = supervised(tmp_path, [("a", "orphan"), ("b", "")])
+    assert why is None
+    assert journal.values["time"]["a"]["status"] == "crashed"
+    assert journal.values["time"]["b"]["status"] == "ok"
+
+
 def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
     why, journal, _ = supervised(tmp_path, [("a", "hang"), ("b", "")], silence=1.5)
     assert why is None
@@ -81,6 +90,26 @@ def test_a_worker_that_is_out_of_time_blames_no_cell(tmp_path: Path, monkeypatch
     assert why is None
     assert journal.values["time"] == {"a": {"status": "ok"}}
     assert journal.values["running"] is None
+
+
+def test_an_interruption_ends_the_worker(tmp_path: Path) -> None:
+    def interrupted(line: str) -> None:
+        seen.append(line)
+        raise KeyboardInterrupt
+
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        supervise.supervise(
+            "time",
+            tmp_path / "gpu-x.json",
+            20.0,
+            os.environ,
+            interrupted,
+            worker=lambda *_: [sys.executable, "-c", code],
+        )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(seen[0]), 0)
 
 
 def test_a_worker_that_cannot_begin_is_not_tried_again(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class _Gpu(NamedTuple):
     def pack(self, weights: _Weights) -> _core.CudaCell:
         """Packs and uploads them; float16 ones go as float32, which the kernels round back."""
         widened = _Weights._make(_widened(one) if isinstance(one, np.ndarray) else one for one in weights)
-        return _core.CudaCell._make(*widened[:6], *self, *widened[6:])
+        return _core.CudaCell(*widened[:6], *self, *widened[6:])
 
 
 def members_of(cell: Any) -> list[Any]:
