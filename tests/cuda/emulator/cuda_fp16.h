@@ -27,7 +27,6 @@ inline __half __float2half_rn(float value) {
   }
   return signed_half((size + 0xfff + (size >> 13 & 1) - (std::uint32_t{127 - 15} << 23)) >> 13);
 }
-inline __half __float2half(float value) { return __float2half_rn(value); }
 
 inline float __half2float(__half value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16;

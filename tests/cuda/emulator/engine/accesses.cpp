@@ -132,7 +132,9 @@ class access_checker {
     const bool many = byte.read_by_many && same_meeting(byte.read, now);
     const bool after_reads = !byte.was_read || (ordered(byte.read, now) && !many);
     if (write) {
-      byte = {.write = now, .written = true};
+      byte = {};
+      byte.write = now;
+      byte.written = true;
       return !after_write || !after_reads;
     }
     const bool another = byte.read.thread != now.thread || byte.read.block != now.block;
