@@ -13,6 +13,8 @@ from contract.contract_cells import normal
 from contract.contract_oracle import flatten, reference_layer
 from precision.precision_cases import CELLS, MAKE, first_states, settle
 
+from rnnpack import RNN, GRUCell, LSTMCell
+
 pytestmark = pytest.mark.usefixtures("cuda_plugin")
 
 FULL = ("float32", "float64")
@@ -88,3 +90,27 @@ def test_activations(kind: str, function: str, role: str) -> None:
         pytest.skip("a SimpleRNN has no gates")
     for number_format in FORMATS:
         check(kind, number_format, (3, 4, 9), **{role: function})
+
+
+def test_chunks_of_time_join() -> None:
+    """Projected inputs of 4096 rows and 32 columns fill 32 MiB with 64 steps; both cells go on after them."""
+    steps, distinct, times = 67, 64, 64
+    dtype = np.float32
+    layer = RNN([LSTMCell(8), GRUCell(8)], return_sequences=True, return_state=True, go_backwards=True)
+    settle(layer, 3)
+    layer.device = "cuda"
+    x = normal(distinct, steps, 3)
+    mask = np.random.default_rng(3).random((distinct, steps)) < 0.8
+    states = [normal(distinct, 8, seed=seed) for seed in range(3)]
+    many = [np.tile(one, (times, *[1] * (one.ndim - 1))) for one in (x, mask, *states)]
+    got = flatten([layer(many[0], mask=many[1], initial_state=[many[2:4], many[4:]])])
+    # Rows that are alike have results that are alike; the oracle needs to see only some of them.
+    for one in got:
+        assert (one.reshape(times, distinct, -1) == one[:distinct].reshape(distinct, -1)).all()
+    few = slice(0, None, 7)
+    want = rounded_rows.run(
+        reference_layer(layer), x[few], mask[few], [one[few] for one in states], "float32"
+    )
+    for array, bounded in zip(got, want, strict=True):
+        error = bounded.error + np.finfo(dtype).tiny
+        assert tolerance.excess(array[:distinct][few], bounded.value, error) <= 1
