@@ -191,9 +191,7 @@ def test_same_bits_in_any_order_of_threads(
 @pytest.mark.skipif(ON_A_GPU, reason="only the emulator checks accesses")
 def test_accesses_are_within_bounds_and_do_not_race() -> None:
     """Some of the tests above once more, where each access of a kernel to memory is checked."""
-    some = (
-        "test_masks_backwards and True and (bfloat16 or float64) or test_sizes and 17 and (tf32 or float32)"
-    )
+    some = "masks_backwards and True and (bfloat16 or float64) or sizes and 17 and (tf32 or float32)"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some, __file__]
     environment = {**os.environ, "RNNPACK_EMULATOR_CHECK": "1"}
     environment.pop("RNNPACK_CUDA_PLUGIN")
