@@ -1,7 +1,6 @@
 #include "bindings/cuda_plugin.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace rnnpack::bindings {
 
@@ -29,7 +28,7 @@ void raise(PyObject* type, std::string_view text) {
 void require_success(cuda::result ended, const cuda::failure& why) {
   if (ended == cuda::result::ok) return;
   if (ended == cuda::result::interrupted && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  const char* const end = std::find(std::begin(why.text), std::end(why.text), '\0');
+  const char* const end = std::ranges::find(why.text, '\0');
   const std::string_view text(why.text, static_cast<std::size_t>(end - why.text));
   raise(type_of(ended), text.empty() ? "the CUDA plugin failed and gave no reason" : text);
 }

@@ -13,7 +13,7 @@ using cuda::result;
 struct settings {
   std::uint32_t version = cuda::interface_version;
   std::int32_t refuses_version = 0;
-  std::int32_t next = 0;         // a result, of every function that has one
+  std::int32_t next = 0;           // a result, of every function that has one
   std::int32_t interruptible = 0;  // calls go on until they are interrupted
   std::int32_t milliseconds = 0;   // that calls and freeing take
   std::int32_t names_nothing = 0;  // errors come without a text
