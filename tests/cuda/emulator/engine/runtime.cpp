@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 #include <string_view>
 
@@ -67,6 +68,16 @@ cudaError_t check_shape(const cudaLaunchConfig_t& config) {
   return cudaSuccess;
 }
 
+// One line a launch: its grid, its block and its kernel.
+void note(const cudaLaunchConfig_t& config, const void* kernel) {
+  const char* const file = std::getenv("RNNPACK_EMULATOR_LAUNCHES");
+  if (file == nullptr) return;
+  std::ofstream line(file, std::ios::app);
+  for (const dim3& shape : {config.gridDim, config.blockDim})
+    line << shape.x << ' ' << shape.y << ' ' << shape.z << ' ';
+  line << name_of(kernel) << '\n';
+}
+
 }  // namespace
 
 // Never destroyed: static objects release their memory and streams when the process ends.
@@ -110,6 +121,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
     if (const cudaError_t error = check_shape(config); error != cudaSuccess) return error;
     const std::optional<order> order = order_asked_for(here.launches++);
     if (!order) return refuse(cudaErrorInvalidValue, "RNNPACK_EMULATOR_ORDER is not forward, backward or a number");
+    note(config, kernel);
     const kernel_launch one{config.gridDim, config.blockDim, std::move(thread)};
     here.queues.add(to, [&here, one, order, kernel] {
       if (auto failed = run_kernel(one, *order)) {
