@@ -1,4 +1,4 @@
-"""Every cell on a GPU against the float64 oracle: kinds, activations, bias, number formats and sizes."""
+"""Number formats of layers on a GPU, and the kernels for few rows and for many, against the float64 oracle."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 from contract.contract_cells import normal
 from cuda_oracle import FORMATS, FULL, NAMES, assert_right, expected
 from precision.precision_cases import CELLS, MAKE, first_states, settle
 
 pytestmark = pytest.mark.usefixtures("cuda_plugin")
 
-# (batch, features, units); no size is a multiple of the kernels' tiles.
-SIZES = [(1, 5, 7), (7, 1, 13), (16, 37, 9), (17, 9, 21), (64, 3, 11), (70, 6, 5), (130, 11, 33)]
+SIZES = [(7, 1, 13), (130, 11, 33)]  # batch, features, units
 SPLIT_THREADS, TALL_THREADS = 256, 128
 
 
@@ -46,24 +44,8 @@ def check(name: str, number_format: str, size: tuple[int, int, int], steps: int 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("number_format", NAMES)
 @pytest.mark.parametrize("name", CELLS)
-def test_sizes(name: str, number_format: str, size: tuple[int, int, int]) -> None:
+def test_few_rows_and_many(name: str, number_format: str, size: tuple[int, int, int]) -> None:
     check(name, number_format, size)
-
-
-@pytest.mark.parametrize("number_format", NAMES)
-@pytest.mark.parametrize("name", CELLS)
-def test_without_bias(name: str, number_format: str) -> None:
-    check(name, number_format, (5, 6, 9), use_bias=False)
-
-
-@pytest.mark.parametrize("role", ["activation", "recurrent_activation"])
-@pytest.mark.parametrize("function", reference.ELEMENTWISE)
-@pytest.mark.parametrize("name", CELLS)
-def test_activations(name: str, function: str, role: str) -> None:
-    if name == "simple" and role == "recurrent_activation":
-        pytest.skip("a SimpleRNN has no gates")
-    for number_format in ("float32", "float64", "bfloat16"):
-        check(name, number_format, (3, 4, 9), steps=2, **{role: function})
 
 
 @pytest.mark.parametrize("number_format", NAMES)
@@ -106,9 +88,9 @@ def launches(log: Path) -> list[list[int]]:
 def test_few_rows_and_many_rows_have_kernels_of_their_own(
     name: str, number_format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that the tests of sizes above have covered both."""
+    """So that `test_few_rows_and_many` has covered both."""
     ran = {}
-    for size in ((7, 1, 13), (130, 11, 33)):
+    for size in SIZES:
         layer = made(name, number_format, size[1], units=size[2])
         x = normal(size[0], 1, size[1]).astype(layer.compute_dtype)
         log = tmp_path / str(size[0])
