@@ -1,3 +1,4 @@
+#include <limits>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -39,6 +40,8 @@ class cuda_call {
     call_.directions = directions_.data();
     call_.direction_count = directions_.size();
     if (call_.batch > 0) workspace_bytes_ = plugin().workspace_bytes(&call_);
+    if (workspace_bytes_ == std::numeric_limits<std::size_t>::max())
+      raise(PyExc_MemoryError, "no memory could hold what a call of this size needs");
   }
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
