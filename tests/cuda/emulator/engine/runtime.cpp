@@ -62,9 +62,7 @@ cudaError_t check_shape(const cudaLaunchConfig_t& config) {
                           block.y <= most_threads && std::uint64_t{block.x} * block.y * block.z <= most_threads;
   if (!block_fits) return refuse(cudaErrorInvalidConfiguration, "the block is empty or too large");
   if (config.dynamicSmemBytes != 0) return refuse(cudaErrorNotSupported, "dynamic shared memory is not emulated");
-  for (unsigned i = 0; i < config.numAttrs; ++i)
-    if (config.attrs[i].id == cudaLaunchAttributeClusterDimension)
-      return refuse(cudaErrorNotSupported, "clusters are not emulated");
+  if (config.numAttrs != 0) return refuse(cudaErrorNotSupported, "attributes of launches are not emulated");
   return cudaSuccess;
 }
 
@@ -176,12 +174,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       [&](machine&) {
         if (device < 0 || device >= emulator::device_count()) return cudaErrorInvalidDevice;
         switch (attribute) {
-          case cudaDevAttrMaxThreadsPerBlock: *value = emulator::most_threads; return cudaSuccess;
           case cudaDevAttrMultiProcessorCount: *value = emulator::multiprocessors; return cudaSuccess;
-          case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
-          case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
-          case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = emulator::most_shared_bytes; return cudaSuccess;
-          case cudaDevAttrMemoryPoolsSupported: *value = 1; return cudaSuccess;
         }
         return refuse(cudaErrorInvalidValue, "an attribute that is not emulated");
       },
@@ -224,8 +217,6 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidPitchValue: return "cudaErrorInvalidPitchValue";
-    case cudaErrorInvalidMemcpyDirection: return "cudaErrorInvalidMemcpyDirection";
-    case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";
