@@ -50,7 +50,8 @@ def _lifter(layer: Any, features: int) -> Callable[[Any], tolerance.Bounded]:
     """Rows of the oracle with the error of the layer's format.
 
     In a reduced format both factors of a product are off by u, which is 2 u and a little for the product;
-    that little also covers sums in float32, whose error is far below u. Everything else counts with the same u.
+    that little also covers sums in float32, whose error is far below u. Everything else counts with the
+    same u.
     """
     number_format = format_of(layer)
     full = number_format in ("float32", "float64")
