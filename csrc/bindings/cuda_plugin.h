@@ -3,12 +3,18 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <string_view>
 
 #include "bindings/interpreter_lock.h"
 #include "plugin/plugin.h"
 
 namespace rnnpack::bindings {
+
+// Addresses and streams are plain numbers to Python.
+inline void* pointer_to(std::uintptr_t address) {
+  return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
 
 // Throws an exception of this type; the text may be of any bytes.
 [[noreturn]] void raise(PyObject* type, std::string_view text);

@@ -12,4 +12,6 @@ PYBIND11_MODULE(_core, module) {
   rnnpack::bindings::register_cuda(module);
   rnnpack::bindings::register_cuda_cell(module);
   rnnpack::bindings::register_cuda_run(module);
+  rnnpack::bindings::register_cuda_call(module);
+  rnnpack::bindings::register_dlpack(module);
 }

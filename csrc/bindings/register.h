@@ -13,5 +13,7 @@ void register_threads(pybind11::module_& module);
 void register_cuda(pybind11::module_& module);
 void register_cuda_cell(pybind11::module_& module);
 void register_cuda_run(pybind11::module_& module);
+void register_cuda_call(pybind11::module_& module);
+void register_dlpack(pybind11::module_& module);
 
 }  // namespace rnnpack::bindings

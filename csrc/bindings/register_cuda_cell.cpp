@@ -1,6 +1,6 @@
 #include "bindings/cuda_cell.h"
+#include "bindings/cuda_names.h"
 #include "bindings/cuda_plugin.h"
-#include "bindings/names.h"
 #include "bindings/register.h"
 #include "bindings/slots.h"
 #include "bindings/weights.h"
@@ -39,15 +39,6 @@ void require_one_device(std::span<const cuda_cell* const> cells, std::int32_t de
 }
 
 namespace {
-
-const name_list<cuda::number_format>& formats() {
-  static const name_list<cuda::number_format> names{{"float32", cuda::number_format::float32},
-                                                    {"tf32", cuda::number_format::tfloat32},
-                                                    {"bfloat16", cuda::number_format::bfloat16},
-                                                    {"float16", cuda::number_format::float16},
-                                                    {"float64", cuda::number_format::float64}};
-  return names;
-}
 
 struct cell_choice {
   cell_kind kind;

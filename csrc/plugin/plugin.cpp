@@ -3,6 +3,7 @@
 #include <atomic>
 #include <mutex>
 #include <string>
+#include <system_error>
 
 #include "plugin/shared_library.h"
 
@@ -24,7 +25,9 @@ plugin_state& state() {
 }  // namespace
 
 void load(const std::filesystem::path& file) {
-  const std::filesystem::path full = std::filesystem::absolute(file).lexically_normal();
+  std::error_code error;
+  const std::filesystem::path full = std::filesystem::absolute(file, error).lexically_normal();
+  if (error) throw load_error("'" + file.string() + "': " + error.message());
   plugin_state& current = state();
   const std::scoped_lock lock(current.loading);
   if (current.functions.load() != nullptr) {
