@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := build/bench-venv
 FRAMEWORKS_VENV := build/frameworks-venv
+CUDA_VENV := build/cuda-venv
 SOURCES := $(shell find csrc cmake python/rnnpack -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.py' -o -name '*.pyi')
+CUDA_SOURCES := $(shell find cuda13 cmake csrc/cuda csrc/simd csrc/cells csrc/activations csrc/api -type f)
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -23,9 +25,10 @@ test-frameworks: $(FRAMEWORKS_VENV)/.installed  ## formats against live framewor
 lint: $(VENV)/.dev  ## ruff, clang-format, clang-tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 	$(BIN)/cmake -S . -B build/lint -G Ninja -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
 	$(BIN)/clang-tidy --quiet -p build/lint $$(find csrc -name '*.cpp' ! -name 'neon*.cpp')
+	$(BIN)/clang-tidy --quiet csrc/cuda/*.cu -- -x c++ -std=c++20 -Itests/cuda/emulator -Icsrc
 
 types: $(VENV)/.dev  ## mypy in strict mode, and the stub against the built module
 	$(BIN)/mypy python/rnnpack
@@ -34,15 +37,21 @@ types: $(VENV)/.dev  ## mypy in strict mode, and the stub against the built modu
 format: $(VENV)/.dev  ## rewrite the sources in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp')
+	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-wheel: $(VENV)/.dev  ## sdist, the wheel built from it, and the tests on that wheel in a new environment
-	rm -rf dist build/wheel-venv
-	$(BIN)/python -m build
+wheel: dist/.built  ## sdist, the wheel built from it, and the tests on that wheel in a new environment
+	rm -rf build/wheel-venv
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip install -q "$$(ls dist/*.whl)[test,demo]"
 	build/wheel-venv/bin/python -m pytest -q
 	ls -l dist
+
+cuda: build/cuda-wheel/.built dist/.built  ## the wheel of rnnpack-cuda13 (needs nvcc 13), and what of it can be checked without a GPU
+	rm -rf $(CUDA_VENV)
+	$(PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_VENV)/bin/python -m pip install -q "$$(ls dist/*.whl)[test]" build/cuda-wheel/*.whl 'nvidia-cuda-cuobjdump==13.*'
+	$(CUDA_VENV)/bin/python -m pytest -q tests/cuda/test_cuda_build.py
+	ls -l build/cuda-wheel
 
 bench: $(BENCH_VENV)/.installed  ## compare with other libraries on an idle machine; BENCH="all", BENCH="--help" and so on
 	$(BENCH_VENV)/bin/python bench/run.py $(BENCH) --python tensorflow=$(BENCH_VENV)-tensorflow/bin/python
@@ -72,6 +81,16 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -q '.[dev]'
 	touch $@
 
+dist/.built: $(VENV)/.dev README.md LICENSE
+	rm -rf dist
+	$(BIN)/python -m build
+	touch $@
+
+build/cuda-wheel/.built: $(VENV)/bin/python pyproject.toml $(CUDA_SOURCES)
+	rm -rf build/cuda-wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w build/cuda-wheel ./cuda13
+	touch $@
+
 # TensorFlow 2.15 wants an old NumPy, so it lives apart. A peer that does not install only loses its column.
 $(BENCH_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -83,4 +102,4 @@ $(BENCH_VENV)/.installed: pyproject.toml CMakeLists.txt $(SOURCES)
 	  || echo "tensorflow-cpu==2.15 does not install: skipped"
 	touch $@
 
-.PHONY: help demo test test-frameworks lint types format wheel bench clean
+.PHONY: help demo test test-frameworks lint types format wheel cuda bench clean

@@ -11,7 +11,8 @@
 
 namespace rnnpack::cuda {
 
-// Changes with every change of this file: a plugin of another version is refused.
+// Changes with every change of this file, and of the enums and structs that it takes from api/cell.h and api/run.h: a
+// plugin of another version is refused.
 inline constexpr std::uint32_t interface_version = 1;
 
 // What weights, and the rows that they are multiplied with, are rounded to. Sums, gates and states are floats, or for
@@ -32,8 +33,9 @@ constexpr std::size_t size_of(element type) {
   return 2;
 }
 
-// How a function of the plugin ended; `failed` and `out_of_memory` come with a text.
-enum class result : std::int32_t { ok, out_of_memory, failed, interrupted };
+// How a function of the plugin ended; all but `ok` and `interrupted` come with a text. `invalid`: an argument that no
+// GPU could take.
+enum class result : std::int32_t { ok, out_of_memory, failed, interrupted, invalid };
 
 struct failure {
   char text[512];
@@ -73,10 +75,10 @@ struct direction {
   const void* inputs;  // [timesteps][batch][input_size]
   std::ptrdiff_t inputs_time;
   std::ptrdiff_t inputs_batch;
-  std::ptrdiff_t inputs_feature;
+  std::ptrdiff_t inputs_feature;  // of arrays in the host's memory always 1
   const void* const*
       initial_states;         // per cell h (and c), each [batch][size] contiguous; null, as a whole or one: zeros
-  void* const* final_states;  // the same, written; null: not wanted
+  void* const* final_states;  // the same, written; null as a whole: not wanted
   void* outputs;              // [timesteps][batch][outputs], or [batch][outputs] of the last step
   std::ptrdiff_t outputs_time;
   std::ptrdiff_t outputs_batch;  // the last axis is contiguous
@@ -84,15 +86,17 @@ struct direction {
   bool turn_outputs;
 };
 
-// One call: one direction or two, which agree in batch and timesteps. All cells are on one device. Every pointer inside
+// One call: one direction or two, which agree in batch and timesteps. All cells are on one device, and those of a
+// direction of one format; float64 goes with nothing else. Every pointer inside
 // is to memory of that device in `run`, and to the host's in `run_on_host_arrays`; arrays of structs and of pointers
 // are the host's in both and may go when the function returns.
 struct call {
-  std::size_t batch;
+  std::size_t batch;      // at least 1
   std::size_t timesteps;  // of the longest row, at least 1
   element elements;
   // [batch + 1], or null. Ragged rows lie one after the other along the time axes of inputs and outputs: row r is
-  // timesteps [row_splits[r], row_splits[r + 1]). There is no mask then, and the batch strides are zero.
+  // timesteps [row_splits[r], row_splits[r + 1]). Bounds ascend from 0 to the rows' sum. There is no mask
+  // then, and the batch strides are zero.
   const std::int64_t* row_splits;
   const std::uint8_t* mask;  // [timesteps][batch], 0 = masked; null = nothing is masked
   std::ptrdiff_t mask_time;
@@ -131,6 +135,9 @@ struct plugin {
   // to[i] = a[i] merged with b[i], for `count` contiguous values; `to` may be `a` or `b`.
   result (*merge)(std::int32_t device, merge_mode mode, element type, std::size_t count, const void* a, const void* b,
                   void* to, void* stream, failure* why);
+
+  // What is put on the stream `later` from now on runs after what is on `earlier` now. Waits for nothing.
+  result (*order)(std::int32_t device, void* earlier, void* later, failure* why);
 
   // Device memory in the order of a stream. It may be released on another stream of the device, when nothing on other
   // streams uses it any more.

@@ -47,6 +47,7 @@ from rnnpack.threads import get_num_threads, set_num_threads
 from rnnpack.variable import Variable
 
 if TYPE_CHECKING:
+    from rnnpack import cuda
     from rnnpack.formats.flax import from_flax
     from rnnpack.formats.haiku import from_haiku
     from rnnpack.formats.keras import from_keras
@@ -86,6 +87,7 @@ __all__ = [
     "available_isas",
     "backend",
     "constraints",
+    "cuda",
     "custom_object_scope",
     "from_flax",
     "from_haiku",
@@ -107,7 +109,7 @@ __all__ = [
     "to_torch_state_dict",
 ]
 
-# Converters of other frameworks' objects are imported when they are asked for.
+# Converters of other frameworks' objects, and what GPUs need, are imported when they are asked for.
 _CONVERTERS = {
     "from_flax": "flax",
     "from_haiku": "haiku",
@@ -118,7 +120,9 @@ _CONVERTERS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a converter on first use."""
+    """Imports a converter, or the package `cuda`, on first use."""
+    if name == "cuda":
+        return import_module("rnnpack.cuda")
     if name not in _CONVERTERS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"rnnpack.formats.{_CONVERTERS[name]}"), name)

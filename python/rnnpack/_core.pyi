@@ -268,3 +268,234 @@ def run_bidirectional(
     Returns:
         A list of one or two outputs, and the flat final states of each stack.
     """
+
+@final
+class CudaCell:
+    """Immutable weights of one built-in cell in a GPU's memory, packed for its kernels; freed with the object.
+
+    Args:
+        kind, kernel, recurrent_kernel, bias, activation, recurrent_activation, peepholes, projection_kernel:
+            as for `PackedCell`; float64 arrays for the format "float64", else float32.
+        device: number of the GPU.
+        number_format: "float32", "tf32", "bfloat16", "float16" or "float64": what weights and the rows they
+            are multiplied with are rounded to.
+
+    Raises:
+        ValueError: a name is unknown, or a shape does not fit.
+        TypeError: an array has another dtype, or is none.
+        RuntimeError: no plugin is loaded, or the GPU cannot be used.
+        MemoryError: the GPU's memory does not suffice.
+    """
+
+    def __new__(
+        cls,
+        kind: str,
+        kernel: NDArray[Any],
+        recurrent_kernel: NDArray[Any],
+        bias: NDArray[Any] | None,
+        activation: str,
+        recurrent_activation: str,
+        device: int,
+        number_format: str,
+        peepholes: NDArray[Any] | None = None,
+        projection_kernel: NDArray[Any] | None = None,
+    ) -> CudaCell: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def number_format(self) -> str: ...
+    @property
+    def device(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def output_size(self) -> int: ...
+    @property
+    def state_count(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+_Direction = tuple[
+    Sequence[CudaCell],
+    tuple[int, int, int, int],
+    Sequence[int] | None,
+    Sequence[int] | None,
+    tuple[int, int, int],
+    bool,
+    bool,
+]
+
+@final
+class CudaCall:
+    """One call on arrays that live on a GPU, given by addresses and strides in values. Keeps its cells alive.
+
+    Nothing can tell whether an address is right: who makes the object has checked that.
+
+    Args:
+        batch: rows.
+        timesteps: of the longest row, at least 1.
+        element: "float32", "float64", "bfloat16" or "float16": of inputs, states and outputs.
+        row_splits: address of the int64 bounds `(batch + 1,)` of ragged rows; 0: rows are dense.
+        mask: address, time stride and batch stride of bytes, 0 where a step is masked; or None.
+        return_sequences: write the outputs of all steps, or of the last.
+        zero_output_for_mask: masked steps give zeros instead of the previous output.
+        directions: one or two, each with its cells; address and time, batch and feature stride of inputs;
+            addresses of first states (0: zeros) or None; addresses of final states or None; address and time
+            and batch stride of outputs; go_backwards; whether outputs are turned round.
+
+    Raises:
+        ValueError: numbers, sizes or strides do not go together, or an address that is needed is 0.
+        TypeError: cells of another number format than `element` goes with.
+    """
+
+    def __new__(
+        cls,
+        *,
+        batch: int,
+        timesteps: int,
+        element: str,
+        row_splits: int = 0,
+        mask: tuple[int, int, int] | None,
+        return_sequences: bool,
+        zero_output_for_mask: bool,
+        directions: Sequence[_Direction],
+    ) -> CudaCall: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    def run(self, workspace: int, stream: int) -> None:
+        """Puts the call on a stream and returns.
+
+        Args:
+            workspace: address of `workspace_bytes` of device memory, aligned to 256; needed until the stream
+                has run the call, as are cells and arrays.
+            stream: handle; 0 is the legacy default stream.
+
+        Raises:
+            ValueError: the workspace is 0 or not aligned.
+            RuntimeError: the GPU failed.
+            KeyboardInterrupt: or whatever a signal handler raises.
+        """
+
+def cuda_load(path: str) -> None:
+    """Loads the plugin for good; the same path again does nothing.
+
+    Raises:
+        OSError: the file cannot be loaded.
+        RuntimeError: it is no plugin, or one of another version; or another is loaded.
+    """
+
+def cuda_device_count() -> int:
+    """Number of GPUs.
+
+    Raises:
+        RuntimeError: there is none, or no plugin is loaded, with the reason.
+    """
+
+def cuda_device_info(device: int) -> tuple[str, tuple[int, int], int, int]:
+    """Name, compute capability, multiprocessors and bytes of memory of a GPU.
+
+    Raises:
+        RuntimeError: there is no such GPU.
+    """
+
+def cuda_run(
+    cells: Sequence[CudaCell],
+    inputs: NDArray[Any],
+    states: Sequence[NDArray[Any]] | None,
+    mask: NDArray[Any] | None,
+    time_major: bool,
+    go_backwards: bool,
+    return_sequences: bool,
+    zero_output_for_mask: bool,
+    row_splits: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """As `run`, on the GPU of the cells; copies there and back.
+
+    Raises:
+        ValueError, TypeError: as for `run`.
+        RuntimeError: the GPU failed.
+        MemoryError: its memory does not suffice.
+    """
+
+def cuda_run_bidirectional(
+    forward_cells: Sequence[CudaCell],
+    backward_cells: Sequence[CudaCell],
+    inputs: NDArray[Any],
+    forward_states: Sequence[NDArray[Any]] | None,
+    backward_states: Sequence[NDArray[Any]] | None,
+    mask: NDArray[Any] | None,
+    time_major: bool,
+    go_backwards: bool,
+    return_sequences: bool,
+    zero_output_for_mask: bool,
+    concatenate: bool,
+    row_splits: NDArray[Any] | None = None,
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
+    """As `run_bidirectional`, on the GPU of the cells; errors as for `cuda_run`."""
+
+def cuda_merge(
+    device: int, mode: str, element: str, count: int, a: int, b: int, to: int, stream: int
+) -> None:
+    """Puts on a stream: `to` = `a` merged with `b`, `count` contiguous values, mode "sum", "mul" or "ave".
+
+    Raises:
+        ValueError: a name is unknown, or an address is 0.
+        RuntimeError: the GPU failed.
+    """
+
+def cuda_allocate(device: int, nbytes: int, stream: int) -> int:
+    """Address of new device memory, in the order of the stream; 0 for no bytes.
+
+    Raises:
+        MemoryError: there is not enough.
+        RuntimeError: the GPU failed.
+    """
+
+def cuda_release(device: int, address: int, stream: int) -> None:
+    """Gives memory of `cuda_allocate` back, in the order of the stream."""
+
+def cuda_copy(device: int, to: int, from_: int, nbytes: int, stream: int) -> None:
+    """Copies bytes between the host and a GPU, or within one, after what the stream holds; waits for it.
+
+    Raises:
+        ValueError: an address is 0.
+        RuntimeError: the GPU failed.
+    """
+
+def cuda_owner_of(address: int) -> int:
+    """Number of the GPU in whose memory an address lies; -1 for the host's and unknown ones.
+
+    Raises:
+        RuntimeError: no plugin is loaded.
+    """
+
+def read_dlpack(
+    capsule: object,
+) -> tuple[int, tuple[int, ...], tuple[int, ...] | None, tuple[int, int, int], tuple[int, int]]:
+    """What a DLPack capsule shows; it is not consumed, and keeps the memory alive.
+
+    Returns:
+        Address of the first value; shape; strides in values, None if contiguous; the type's code, bits and
+        lanes; the device's type and number.
+
+    Raises:
+        TypeError: no capsule.
+        ValueError: a consumed one, another version, or a description that makes no sense.
+    """
+
+def make_dlpack(
+    owner: object,
+    address: int,
+    shape: tuple[int, ...],
+    code_bits: tuple[int, int],
+    device: tuple[int, int],
+) -> object:
+    """A DLPack capsule that shows a contiguous array and keeps its owner alive.
+
+    Raises:
+        ValueError: the shape is none, or the address is 0.
+    """

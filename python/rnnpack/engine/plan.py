@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from itertools import count, repeat
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnpack import _core
 from rnnpack.activations import NATIVE_NAMES
@@ -25,6 +28,54 @@ from rnnpack.variable import Variable
 _METHODS = frozenset({"call", "get_initial_state"})
 # Subclasses before what they derive from.
 _BUILT_IN: tuple[type[Layer], ...] = (PeepholeLSTMCell, ProjectedLSTMCell, LSTMCell, GRUCell, SimpleRNNCell)
+
+
+class _Weights(NamedTuple):
+    """Arguments of the packed cells of every device."""
+
+    kind: str
+    kernel: NDArray[Any]
+    recurrent_kernel: NDArray[Any]
+    bias: NDArray[Any] | None
+    activation: str
+    recurrent_activation: str
+    peepholes: NDArray[Any] | None
+    projection_kernel: NDArray[Any] | None
+
+
+class _Processor(NamedTuple):
+    """What weights are packed for: the processor's kernels."""
+
+    isa: str
+    precision: str
+    ranges: tuple[float, float]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Of the cell's packed weights; another instruction set takes the place of the last one."""
+        return self[1:]
+
+    def pack(self, weights: _Weights) -> _core.PackedCell:
+        """Packs them."""
+        own: tuple[Any, Any] = weights[6:]
+        return _core.PackedCell(*weights[:6], self.isa, self.precision, *self.ranges, *own)
+
+
+class _Gpu(NamedTuple):
+    """What weights are packed for: the memory of a GPU."""
+
+    device: int
+    number_format: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Of the cell's packed weights."""
+        return self
+
+    def pack(self, weights: _Weights) -> _core.CudaCell:
+        """Packs and uploads them; float16 ones go as float32, which the kernels round back."""
+        widened = _Weights._make(_widened(one) if isinstance(one, np.ndarray) else one for one in weights)
+        return _core.CudaCell(*widened[:6], *self, *widened[6:])
 
 
 def members_of(cell: Any) -> list[Any]:
@@ -46,9 +97,13 @@ def explain(cell: Any, dtype: np.dtype[Any], precision: Precision = FULL) -> Exp
     reason = reason_against(cell, dtype)
     if reason is not None:
         return Explanation(False, "python", None, dtype.name, reason)
-    kernel = "+".join(_kind(member) for member in members_of(cell))
     isa = _core.selected_isa(_isa(), precision.name)
-    return Explanation(True, kernel, isa, dtype.name, None, precision.name)
+    return Explanation(True, kernel_name(cell), isa, dtype.name, None, precision.name)
+
+
+def kernel_name(cell: Any) -> str:
+    """The kernels of a native cell, as `explain()` shows them."""
+    return "+".join(_kind(member) for member in members_of(cell))
 
 
 def native_cells(cell: Any, dtype: np.dtype[Any], precision: Precision) -> list[_core.PackedCell] | None:
@@ -66,20 +121,47 @@ def native_cells(cell: Any, dtype: np.dtype[Any], precision: Precision) -> list[
         ValueError: reduced precision was asked for, and the cell must run in Python, or has too many inputs
             or units for it.
     """
+    isa = _isa()
+    targets = (_Processor(isa, precision.name, precision.ranges_of(position)) for position in count())
+    packed = _packed(cell, dtype, targets, "cpu")
+    if packed is None:
+        _check_precision(cell, dtype, precision)
+    return packed
+
+
+def cuda_cells(
+    cell: Any, dtype: np.dtype[Any], precision: Precision, device: int
+) -> list[_core.CudaCell] | None:
+    """The same in the memory of a GPU; None if the cell cannot run there, see `reason_against`.
+
+    Args:
+        cell: of the layer.
+        dtype: the layer's compute dtype.
+        precision: the layer's precision.
+        device: number of the GPU, which is known to be there.
+
+    Raises:
+        MemoryError: the GPU has not enough memory.
+        RuntimeError: it failed.
+    """
+    number_format = dtype.name if precision.name == "full" else precision.name
+    return _packed(cell, dtype, repeat(_Gpu(device, number_format)), "cuda")
+
+
+def _packed(
+    cell: Any, dtype: np.dtype[Any], targets: Iterable[_Processor | _Gpu], device: str
+) -> list[Any] | None:
+    """The packed weights of each member, up to date; None if there is a reason against."""
     stacked = type(cell) is StackedRNNCells
     if stacked and _is_altered(cell):
-        _check_precision(cell, dtype, precision)
         return None
-    isa = _isa()
     packed = []
-    for position, member in enumerate(cell.cells if stacked else (cell,)):
-        ranges = precision.ranges_of(position)
-        cached = (getattr(member, "_native_cache", None) or {}).get((precision.name, ranges))
-        if cached is None or cached[0] != _stamp(member, isa, dtype):
-            if reason_against(cell, dtype) is not None:
-                _check_precision(cell, dtype, precision)
+    for member, target in zip(cell.cells if stacked else (cell,), targets, strict=False):
+        cached = (getattr(member, "_native_cache", None) or {}).get(target.key)
+        if cached is None or cached[0] != _stamp(member, dtype, target):
+            if reason_against(cell, dtype, device) is not None:
                 return None
-            cached = _pack(member, isa, dtype, precision.name, ranges)
+            cached = _pack(member, dtype, target)
         packed.append(cached[1])
     return packed
 
@@ -137,10 +219,11 @@ def dropout_masks(cell: Any, batch: int, dtype: np.dtype[Any]) -> list[tuple[Any
     return pairs
 
 
-def reason_against(cell: Any, dtype: np.dtype[Any]) -> str | None:
-    """Why a layer with this cell cannot run natively; None if it can."""
-    if dtype not in (np.float32, np.float64):
-        return f"native kernels compute in float32 and float64, not in {dtype.name}"
+def reason_against(cell: Any, dtype: np.dtype[Any], device: str = "cpu") -> str | None:
+    """Why a layer with this cell cannot run natively on the CPU, or with "cuda" on a GPU; None if it can."""
+    if dtype not in (np.float32, np.float64) and (device == "cpu" or dtype != np.float16):
+        names = "float32 and float64" if device == "cpu" else "float16, float32 and float64"
+        return f"native kernels compute in {names}, not in {dtype.name}"
     if type(cell) is StackedRNNCells:
         if _is_altered(cell):
             return "the stack has an activity regularizer or a replaced method"
@@ -206,7 +289,7 @@ def _isa() -> str:
     return os.environ.get("RNNPACK_ISA", "")
 
 
-def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+def _stamp(cell: Any, dtype: np.dtype[Any], target: _Processor | _Gpu) -> tuple[Any, ...]:
     """Everything the packed weights depend on; Variables by identity, as they compare element-wise."""
     kernel, recurrent, bias = cell.kernel, cell.recurrent_kernel, cell.bias
     return (
@@ -220,37 +303,38 @@ def _stamp(cell: Any, isa: str, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         getattr(cell, "recurrent_activation", None),
         getattr(cell, "reset_after", None),
         _is_altered(cell),
-        isa,
         dtype,
+        target,
         *((id(weight), getattr(weight, "version", None)) for weight in _own_weights(cell)),
     )
 
 
-def _pack(
-    cell: Any, isa: str, dtype: np.dtype[Any], precision: str, ranges: tuple[float, float]
-) -> tuple[Any, ...]:
+def _pack(cell: Any, dtype: np.dtype[Any], target: _Processor | _Gpu) -> tuple[Any, ...]:
     """Packs an eligible, built cell and keeps the result on it."""
     # The stamp is taken before the arrays: a concurrent assign can only make it too old, never too new.
-    stamp = _stamp(cell, isa, dtype)
+    stamp = _stamp(cell, dtype, target)
     kernel, recurrent, bias = cell.kernel, cell.recurrent_kernel, cell.bias
     own = _own_weights(cell)
     operands = [weight.operand for weight in own]
-    packed = _core.PackedCell(
-        _kind(cell),
-        kernel.operand,
-        recurrent.operand,
-        None if bias is None else bias.operand,
-        NATIVE_NAMES[cell.activation],
-        # SimpleRNN has none; the kernel ignores it.
-        NATIVE_NAMES[getattr(cell, "recurrent_activation", cell.activation)],
-        isa,
-        precision,
-        *ranges,
-        peepholes=np.stack(operands) if type(cell) is PeepholeLSTMCell else None,
-        projection_kernel=operands[0] if type(cell) is ProjectedLSTMCell else None,
+    packed = target.pack(
+        _Weights(
+            _kind(cell),
+            kernel.operand,
+            recurrent.operand,
+            None if bias is None else bias.operand,
+            NATIVE_NAMES[cell.activation],
+            # SimpleRNN has none; the kernel ignores it.
+            NATIVE_NAMES[getattr(cell, "recurrent_activation", cell.activation)],
+            peepholes=np.stack(operands) if type(cell) is PeepholeLSTMCell else None,
+            projection_kernel=operands[0] if type(cell) is ProjectedLSTMCell else None,
+        )
     )
     # The Variables are kept too: an id is only meaningful while its object lives. A new dict, as another
     # thread may be reading the old one.
     made = (stamp, packed, (kernel, recurrent, bias, *own))
-    cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), (precision, ranges): made}
+    cell._native_cache = {**(getattr(cell, "_native_cache", None) or {}), target.key: made}
     return made
+
+
+def _widened(weight: NDArray[Any]) -> NDArray[Any]:
+    return weight.astype(np.float32) if weight.dtype == np.float16 else weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NAMES = ("full", "bfloat16", "int8")
+CUDA_NAMES = ("full", "tf32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,8 @@ class Precision:
     """The precision of a layer's products.
 
     Attributes:
-        name: "full" (the layer's own dtype), "bfloat16" or "int8".
+        name: "full" (the layer's own dtype), or what numbers are rounded to: one of NAMES on the CPU, of
+            CUDA_NAMES on a GPU.
         ranges: for int8, the largest magnitudes (of inputs, of states) that each cell of the layer has been
             seen with; empty where every row and step gets a scale of its own.
     """

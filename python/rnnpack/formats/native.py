@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack.engine import plan
-from rnnpack.engine.precision import FULL, Precision
+from rnnpack.engine.precision import FULL, NAMES, Precision
 from rnnpack.formats.errors import FormatError
 from rnnpack.formats.limits import parse_json, restored_model
 from rnnpack.formats.safetensors import read_header, read_safetensors, write_safetensors
@@ -184,12 +184,12 @@ def _reducible(model: Layer) -> dict[str, Any]:
 
 
 def _precision_of(model: Layer) -> dict[str, Any]:
-    """Name and ranges for every layer that does not compute in full precision."""
+    """Name and ranges for every layer with a reduced precision that the CPU, where files are loaded, has."""
     layers = _reducible(model).items()
     return {
         path: [layer._precision.name, layer._precision.ranges]
         for path, layer in layers
-        if layer._precision != FULL
+        if layer._precision != FULL and layer._precision.name in NAMES
     }
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from rnnpack import _core, backend, symbolic
 from rnnpack.engine import masking, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, context, masked, native_call, native_pair, ragged
+from rnnpack.layers import arguments, context, device, masked, native_call, native_pair, ragged
 from rnnpack.layers.base import Layer, call_signature
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.device import DeviceControl
 from rnnpack.layers.input_spec import surely_fits
-from rnnpack.layers.precision import PrecisionControl
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.serialization import deserialize, serialize
 
@@ -21,7 +21,7 @@ _NEEDED = ("go_backwards", "stateful", "return_sequences", "return_state")
 MERGE_MODES = ("sum", "mul", "ave", "concat", None)
 
 
-class Bidirectional(PrecisionControl, Layer):
+class Bidirectional(DeviceControl, Layer):
     """Runs a recurrent layer over the inputs in both directions and merges the outputs.
 
     The forward layer is made anew from the configuration of `layer`, without its weights, and so is the
@@ -34,7 +34,7 @@ class Bidirectional(PrecisionControl, Layer):
         weights: initial weights, in the order of `get_weights()`: forward, then backward.
         backward_layer: layer to use as it is for the backward direction, with `go_backwards` opposite to
             `layer`.
-        **kwargs: those of `Layer`.
+        **kwargs: `device` of both directions (default: that of `layer`), and those of `Layer`.
 
     Call arguments as for `RNN`; `initial_state` holds the forward states, then as many backward ones.
 
@@ -66,6 +66,7 @@ class Bidirectional(PrecisionControl, Layer):
             raise ValueError(
                 f"Invalid merge mode: `merge_mode` must be one of {MERGE_MODES}, got {merge_mode!r}"
             )
+        word = device.checked(kwargs.pop("device", getattr(layer, "_device", "cpu")))
         backward_config = None if backward_layer is None else serialize(backward_layer)
         forward = _recreate(layer, flip=False)
         backward = _recreate(layer, flip=True) if backward_layer is None else backward_layer
@@ -88,13 +89,15 @@ class Bidirectional(PrecisionControl, Layer):
         self.supports_masking = True
         self.input_spec = layer.input_spec
         self._num_constants = 0
+        if word != self.device:
+            self.device = word
 
     @property
     def _directions(self) -> tuple[Any, Any]:
         return self.forward_layer, self.backward_layer
 
     def _precision_layers(self) -> list[Any]:
-        return [layer for layer in self._directions if isinstance(layer, PrecisionControl)]
+        return [layer for layer in self._directions if isinstance(layer, DeviceControl)]
 
     def build(self, input_shape: Any) -> None:
         """Builds both layers."""
@@ -112,6 +115,8 @@ class Bidirectional(PrecisionControl, Layer):
             outputs = self._quick(inputs, initial_state, kwargs)
             if outputs is not None:
                 return outputs
+        elif device.inputs_on_gpu(inputs):
+            return device.call_on_gpu(self, inputs, initial_state, constants, kwargs)
         rows = ragged.recognized(inputs)
         if rows is not None:
             given = {"initial_state": initial_state, "constants": constants}
@@ -190,13 +195,7 @@ class Bidirectional(PrecisionControl, Layer):
 
     def _takes_plain_calls(self, keywords: dict[str, Any]) -> bool:
         """Whether a call with these keywords is what the two layers compute and nothing else."""
-        return (
-            type(self) is Bidirectional
-            and self._ready
-            and self.activity_regularizer is None
-            and keywords.keys() <= {"mask", "training"}
-            and vars(self).keys().isdisjoint({"call", "compute_mask"})
-        )
+        return self._ready and keywords.keys() <= {"mask", "training"} and native_pair.adds_nothing(self)
 
     def _run_native(self, inputs: Any, given: dict[str, Any], rows: Any = None) -> Any:
         """Outputs and states of one native call; None where it cannot be. `rows`: ragged."""
@@ -342,7 +341,8 @@ class Bidirectional(PrecisionControl, Layer):
         """How both directions run: native only if both are; the first reason otherwise."""
         forward, backward = self.forward_layer.explain(training), self.backward_layer.explain(training)
         if forward.native and backward.native and forward != backward:
-            return Explanation(True, f"{forward.kernel}|{backward.kernel}", forward.isa, forward.dtype, None)
+            kernels = f"{forward.kernel}|{backward.kernel}"
+            return Explanation(True, kernels, forward.isa, forward.dtype, None, device=forward.device)
         return forward if not forward.native or backward.native else backward  # type: ignore[no-any-return]
 
     def get_config(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rnnpack import _core, backend
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import nest, plan, state
-from rnnpack.layers import arguments, context, masked
+from rnnpack.layers import arguments, context, device, masked
 from rnnpack.layers.input_spec import leading_sizes, surely_fits
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def is_standard(cls: type[Any]) -> bool:
 
 
 def is_unaltered(layer: RNN) -> bool:
-    """Whether a call of this built layer is its cell's computation and nothing else."""
-    return (
-        layer._ready
-        and layer._standard
-        and layer.activity_regularizer is None
-        and vars(layer).keys().isdisjoint(_METHODS)
-    )
+    """Whether the layer is built, and a call of it its cell's computation and nothing else."""
+    return layer._ready and adds_nothing(layer)
+
+
+def adds_nothing(layer: RNN) -> bool:
+    """Whether a call of this layer, once it is built, is its cell's computation and nothing else."""
+    return layer._standard and layer.activity_regularizer is None and vars(layer).keys().isdisjoint(_METHODS)
 
 
 def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[str, Any]) -> Any:
@@ -67,7 +67,7 @@ def quick(layer: RNN, inputs: NDArray[Any], initial_state: Any, keywords: dict[s
         type(layer.cell) is StackedRNNCells or not isinstance(initial_state, (list, tuple))
     ):
         return None
-    cells = plan.native_cells(layer.cell, layer._policy.compute_dtype, layer._precision)
+    cells = device.cells_of(layer)
     if cells is None:
         return None
     training = context.resolve_training(keywords.get("training"), None, backend.learning_phase())
@@ -91,8 +91,8 @@ def is_prepared(layer: Any) -> bool:
     return plain_call is not None and plain_call.current()
 
 
-def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.PlainCall | None:
-    """The layer's plain calls as one native object; None where even those need more.
+def prepared(layer: RNN, cells: list[Any], epoch: int) -> _core.PlainCall | None:
+    """The layer's plain calls as one native object; None where even those need more, or run on a GPU.
 
     Args:
         layer: has just passed all checks of `quick`.
@@ -101,7 +101,7 @@ def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.Pla
     """
     stacked = type(layer.cell) is StackedRNNCells
     sizes = leading_sizes(layer.input_spec, cells[0].input_size)
-    if sizes is None or layer._has_call_losses():
+    if sizes is None or layer._has_call_losses() or device.are_on_gpu(cells):
         return None
     return _core.PlainCall(
         [(cells, stacked)],
@@ -122,7 +122,7 @@ def prepared(layer: RNN, cells: list[_core.PackedCell], epoch: int) -> _core.Pla
 
 def run(
     layer: RNN,
-    cells: list[_core.PackedCell],
+    cells: list[Any],
     inputs: Any,
     states: Any,
     mask: Any,
@@ -133,29 +133,30 @@ def run(
 
     Args:
         layer: whose call this is.
-        cells: from `plan.native_cells`.
-        inputs: array of the cells' dtype; ragged values with `row_splits`.
+        cells: from `device.cells_of`.
+        inputs: array of the layer's dtype; ragged values with `row_splits`.
         states: flat first states, or None for zeros.
         mask: bools, or None.
         training: whether dropout applies.
         row_splits: int64 `(batch + 1,)`, the rows' bounds in ragged inputs; or None.
 
     Raises:
-        ValueError, TypeError: the arrays do not fit.
+        ValueError, TypeError: the arrays do not fit; or dropout applies on a GPU.
     """
-    dropout = dropout_masks(layer, inputs, row_splits) if training else None
-    output, final = _core.run(
-        cells,
-        inputs,
-        states,
-        mask,
+    flags = (
         layer.time_major,
         layer.go_backwards,
         layer.return_sequences,
         layer.zero_output_for_mask and layer.return_sequences,
-        row_splits,
-        dropout,
     )
+    if device.are_on_gpu(cells):
+        from rnnpack.cuda import host
+
+        device.check_training(layer, training)
+        output, final = host.run(cells, inputs, states, mask, *flags, row_splits)
+    else:
+        dropout = dropout_masks(layer, inputs, row_splits) if training else None
+        output, final = _core.run(cells, inputs, states, mask, *flags, row_splits, dropout)
     return output, plan.grouped(layer.cell, final)
 
 
@@ -188,7 +189,7 @@ def on_rows(layer: RNN, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | N
     ):
         return None
     values = arguments.prepared(rows.values, dtype, layer.autocast)
-    cells = plan.native_cells(layer.cell, dtype, layer._precision)
+    cells = device.cells_of(layer)
     if cells is None or values.dtype != dtype or rows.batch == 0:
         return None
     given = keywords.get("initial_state")

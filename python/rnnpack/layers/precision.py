@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnpack import _core
 from rnnpack.engine import plan
-from rnnpack.engine.precision import FULL, NAMES, Precision
+from rnnpack.engine.precision import CUDA_NAMES, FULL, NAMES, Precision
 from rnnpack.layers import arguments
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class PrecisionControl:
     """What layers have that can compute with fewer bits."""
 
     _precision = FULL
+    _device = "cpu"
 
     def _precision_layers(self) -> list[Any]:
         """The recurrent layers that a setting is for."""
@@ -39,20 +40,25 @@ class PrecisionControl:
         and so neither does a Bidirectional made from it.
 
         Args:
-            precision: "full", "bfloat16" or "int8". bfloat16 keeps 8 bits of every number. int8 keeps whole
-                numbers of -127 to 127: weights with a scale for each output column, states of cells whose
-                activation stays within -1 and 1 with the scale 1/127, everything else with a scale for each
-                row and step (rows below 1e-30 count as zeros).
+            precision: on the CPU "full", "bfloat16" or "int8". bfloat16 keeps 8 bits of every number. int8
+                keeps whole numbers of -127 to 127: weights with a scale for each output column, states of
+                cells whose activation stays within -1 and 1 with the scale 1/127, everything else with a
+                scale for each row and step (rows below 1e-30 count as zeros). With `device="cuda"` "full",
+                "tf32", "bfloat16" or "float16".
             calibration: for "int8", typical inputs `(batch, time, features)` (time first with `time_major`)
                 of the built layer. Their largest magnitudes fix the scales of inputs, and of states that can
                 grow, once; what is larger later counts as that magnitude.
 
         Raises:
-            ValueError: an unknown name; a layer that does not run natively in float32, with the reason; a
-                calibration that does not fit. Nothing has changed then.
+            ValueError: a name that is unknown or that the layer's device does not have; a layer that does
+                not run natively in float32, with the reason; a calibration that does not fit. Nothing has
+                changed then.
         """
-        if precision not in NAMES:
-            raise ValueError(f"`precision` must be one of {NAMES}, got {precision!r}")
+        if precision not in NAMES and precision not in CUDA_NAMES:
+            raise ValueError(
+                f"`precision` must be one of {NAMES}, or with device='cuda' one of {CUDA_NAMES}, "
+                f"got {precision!r}"
+            )
         if calibration is not None and precision != "int8":
             raise ValueError(f'`calibration` is for "int8" only, got it with {precision!r}')
         layers = self._precision_layers()
@@ -63,39 +69,31 @@ class PrecisionControl:
             for layer in layers
         ]
         for layer, one in zip(layers, wanted, strict=True):
-            _check(layer, one)
+            check_precision(layer, one, layer._device)
         for layer, one in zip(layers, wanted, strict=True):
             layer._precision = one
             for cell in plan.members_of(layer.cell):
                 plan.forget(cell)  # layers that share it pack again what they need
 
 
-def cells_for(layer: RNN, inputs: Any) -> list[_core.PackedCell] | None:
-    """Packed cells for a call of the layer on these inputs; None if it must run in Python.
-
-    Raises:
-        ValueError: it must, and reduced precision was asked for.
-    """
-    dtype = layer._policy.compute_dtype
-    cells = plan.native_cells(layer.cell, dtype, layer._precision)
-    if getattr(inputs, "dtype", None) == dtype:
-        return cells
-    if layer._precision.reduced:
-        raise ValueError(f"`inputs` must be {dtype} with precision {layer.precision}, got {inputs.dtype}")
-    return None
-
-
-def _check(layer: RNN, precision: Precision) -> None:
-    """Raises ValueError where the layer cannot compute so; packs the weights of a built one."""
+def check_precision(layer: RNN, precision: Precision, device: str) -> None:
+    """Raises ValueError where the layer cannot compute so on this device; packs a built one's on the CPU."""
+    on_cpu = device == "cpu"
+    names = NAMES if on_cpu else CUDA_NAMES
+    if precision.name not in names:
+        raise ValueError(
+            f"Layer {layer.name} cannot compute in {precision.name} on device {device}, which has the "
+            f"precisions {names}: set_precision and the layer's `device` must fit together"
+        )
     if not precision.reduced:
         return
     dtype = layer._policy.compute_dtype
-    reason = plan.reason_against(layer.cell, dtype)
+    reason = plan.reason_against(layer.cell, dtype, "cpu" if on_cpu else "cuda")
     if reason is None and dtype != np.float32:
         reason = f"reduced precision is for float32 layers, not for {dtype.name}"
     if reason is not None:
         raise ValueError(f"Layer {layer.name} cannot compute in {precision.name}: {reason}")
-    if layer.built:
+    if layer.built and on_cpu:
         plan.native_cells(layer.cell, dtype, precision)
 
 

@@ -70,7 +70,7 @@ def recognized(inputs: Any) -> Ragged | None:
     if type(inputs) is list and inputs and _rank(inputs[0]) == 2:
         return _from_rows(inputs)
     if type(inputs) is tuple and len(inputs) == 2 and _rank(inputs[1]) == 1 and _rank(inputs[0]) >= 2:
-        return _from_pair(np.asarray(inputs[0]), np.asarray(inputs[1]))
+        return from_pair(np.asarray(inputs[0]), np.asarray(inputs[1]))
     return None
 
 
@@ -92,7 +92,8 @@ def _from_rows(rows: list[Any]) -> Ragged:
     return Ragged(np.concatenate(arrays), splits, True)
 
 
-def _from_pair(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
+def from_pair(values: NDArray[Any], lengths: NDArray[Any]) -> Ragged:
+    """The rows of a pair (values, row_lengths); ValueError where they do not fit together."""
     if lengths.dtype.kind not in "iu" or np.any(lengths < 0):
         raise ValueError(
             "`inputs` as (values, row_lengths) needs lengths that are integers of at least 0, got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,13 @@ import numpy as np
 from rnnpack import symbolic
 from rnnpack.cells.base import output_size_of
 from rnnpack.cells.stacked import StackedRNNCells
-from rnnpack.engine import loop, masking, nest, plan, state
+from rnnpack.engine import loop, masking, nest, state
 from rnnpack.explain import Explanation
-from rnnpack.layers import arguments, native_call, ragged
+from rnnpack.layers import arguments, device, native_call, ragged
 from rnnpack.layers.base import call_signature
 from rnnpack.layers.building import build_cell
+from rnnpack.layers.device import DeviceControl
 from rnnpack.layers.input_spec import InputSpec, first_shape, map_shapes, shapes_of, without_states
-from rnnpack.layers.precision import PrecisionControl, cells_for
-from rnnpack.layers.ragged import Ragged
 from rnnpack.layers.recorded import states_kept_on_error
 from rnnpack.layers.rnn_config import RNNConfig
 from rnnpack.layers.stream import Stream
@@ -27,7 +27,7 @@ _STATEFUL_BATCH = (
 )
 
 
-class RNN(PrecisionControl, RNNConfig):
+class RNN(DeviceControl, RNNConfig):
     """Runs a cell, or a stack of cells, over the time axis of its inputs.
 
     Args:
@@ -41,7 +41,7 @@ class RNN(PrecisionControl, RNNConfig):
         time_major: inputs, mask and sequence outputs are `(time, batch, ...)` instead of `(batch, time,
             ...)`.
         **kwargs: `zero_output_for_mask` (sequence outputs at masked steps are zero instead of the previous
-            output), `input_length`, and those of `Layer`.
+            output), `device` ("cpu", or "cuda" or "cuda:N" for a GPU), `input_length`, and those of `Layer`.
 
     Call arguments:
         inputs: array `(batch, time, ...)` of real numbers; a tuple or dict of these for cells with several
@@ -58,7 +58,7 @@ class RNN(PrecisionControl, RNNConfig):
     `return_state` a list of it and the final states, in the form of `initial_state`. All arrays are new.
 
     Raises:
-        ValueError: a cell lacks `call` or `state_size`.
+        ValueError: a cell lacks `call` or `state_size`, or `device` is another word.
         TypeError: an unknown keyword.
     """
 
@@ -81,6 +81,7 @@ class RNN(PrecisionControl, RNNConfig):
             if attribute not in dir(cell):
                 raise ValueError(f"The RNN cell must have `{attribute}`, got cell={cell!r}")
         zero_output_for_mask = bool(kwargs.pop("zero_output_for_mask", False))
+        word = device.checked(kwargs.pop("device", "cpu"))
         input_length, input_dim = kwargs.pop("input_length", None), kwargs.pop("input_dim", None)
         if "input_shape" not in kwargs and (input_length, input_dim) != (None, None):
             kwargs["input_shape"] = (input_length, input_dim)
@@ -99,12 +100,13 @@ class RNN(PrecisionControl, RNNConfig):
         self.constants_spec: list[InputSpec] | None = None
         self._states: Any = None
         self._num_constants = 0
+        self._device = word
 
     # States.
 
     @property
     def states(self) -> list[Any]:
-        """The recorded states, one entry for each entry of `cell.state_size`; None where unset."""
+        """The recorded states, one entry for each of `cell.state_size`; on a GPU if the last call was."""
         recorded: list[Any] = state.none_like(self.cell.state_size) if self._states is None else self._states
         return recorded
 
@@ -113,8 +115,8 @@ class RNN(PrecisionControl, RNNConfig):
         if all(one is None for one in nest.flatten(states)):
             self._states = None
             return
+        states, dtype = device.on_host(states), self._policy.compute_dtype
         if self.built:
-            dtype = self._policy.compute_dtype
             states = state.explicit(states, self.cell.state_size, self._fixed_batch(), dtype)
         self._states = nest.map_structure(np.array, state.as_list(states))
 
@@ -150,7 +152,7 @@ class RNN(PrecisionControl, RNNConfig):
         elif states is None:
             self._states = state.zeros(self.cell.state_size, batch, self._policy.compute_dtype)
         else:
-            self._states = state.replacement(states, self._recorded(batch))
+            self._states = state.replacement(device.on_host(states), self._recorded(batch))
 
     def _fixed_batch(self) -> int | None:
         """The batch size that build() has put into `input_spec`."""
@@ -161,10 +163,11 @@ class RNN(PrecisionControl, RNNConfig):
         return size
 
     def _recorded(self, batch: int) -> list[Any]:
-        """The recorded states, checked; fresh ones where there are none."""
+        """The recorded states, checked and on the host; fresh ones where there are none."""
         if self._states is None:
             return state.fresh(self.cell, batch, self._policy.compute_dtype)
-        return state.explicit(self._states, self.cell.state_size, batch, self._policy.compute_dtype)
+        states = device.on_host(self._states)
+        return state.explicit(states, self.cell.state_size, batch, self._policy.compute_dtype)
 
     # Building and shapes.
 
@@ -246,11 +249,13 @@ class RNN(PrecisionControl, RNNConfig):
             outputs = native_call.quick(self, inputs, initial_state, kwargs)
             if outputs is not None:
                 return outputs
+        elif device.inputs_on_gpu(inputs):
+            return device.call_on_gpu(self, inputs, initial_state, constants, kwargs)
         rows = ragged.recognized(inputs)
         if rows is not None:
             given = {"initial_state": initial_state, "constants": constants}
             given = {key: value for key, value in given.items() if value is not None}
-            return ragged.call(self, rows, self._call_ragged, {**given, **kwargs})
+            return ragged.call(self, rows, partial(native_call.on_rows, self), {**given, **kwargs})
         inputs, initial_state, constants = arguments.split_list(
             inputs, initial_state, constants, self._num_constants
         )
@@ -302,7 +307,7 @@ class RNN(PrecisionControl, RNNConfig):
         keep = masking.as_mask(mask, rows, columns, self.time_major)
         states: Any = self._first_states(initial_state, batch)
         keywords = arguments.cell_keywords(self.cell, bool(training), constants)
-        cells = cells_for(self, inputs)
+        cells = device.cells_for(self, inputs)
         if states is None and self._has_own_first_states():
             maker = f"{type(self).__name__}.get_initial_state()"
             states = state.made(self.get_initial_state(inputs), maker, state_size, batch, dtype)
@@ -341,10 +346,6 @@ class RNN(PrecisionControl, RNNConfig):
         """Whether the class or this object replaces `get_initial_state`."""
         return getattr(self.get_initial_state, "__func__", None) is not RNN.get_initial_state
 
-    def _call_ragged(self, rows: Ragged, keywords: dict[str, Any]) -> list[Any] | None:
-        """Outputs and states of a native call on ragged rows; None if it cannot be."""
-        return native_call.on_rows(self, rows, keywords)
-
     def stream(self, batch_size: int) -> Stream:
         """Begins a stream: one timestep a call, with the states kept in between.
 
@@ -352,8 +353,8 @@ class RNN(PrecisionControl, RNNConfig):
             batch_size: number of rows that step together.
 
         Raises:
-            ValueError: not a positive integer, the layer goes backwards, or its class computes in its own
-                way.
+            ValueError: not a positive integer, the layer goes backwards, its class computes in its own way,
+                or its device is a GPU.
         """
         return Stream(self, batch_size)
 
@@ -362,8 +363,8 @@ class RNN(PrecisionControl, RNNConfig):
         if not self.stateful:
             return final
         returned: list[Any] = nest.map_structure(np.array, final) if self.return_state else final
-        # The recorded states before chose the dtypes.
-        before = nest.flatten(final if self._states is None else self._states)
+        # The recorded states before chose the dtypes; those on a GPU have none of NumPy's.
+        before = nest.flatten(final if self._states is None else device.on_host(self._states))
         pairs = zip(nest.flatten(final), before, strict=True)
         self._states = nest.pack_sequence_as(final, [new.astype(old.dtype, copy=False) for new, old in pairs])
         return returned
@@ -396,4 +397,4 @@ class RNN(PrecisionControl, RNNConfig):
         Args:
             training: the mode asked about; both run the same way.
         """
-        return plan.explain(self.cell, self._policy.compute_dtype, self._precision)
+        return device.explain(self)

@@ -13,7 +13,7 @@ from rnnpack import _core
 from rnnpack.cells.built_in import BuiltInCell
 from rnnpack.cells.stacked import StackedRNNCells
 from rnnpack.engine import loop, nest, plan, state
-from rnnpack.layers import arguments
+from rnnpack.layers import arguments, device
 from rnnpack.layers.building import build_cell
 from rnnpack.layers.input_spec import check_inputs
 
@@ -35,8 +35,8 @@ class Stream:
         batch_size: number of rows, at least 1.
 
     Raises:
-        ValueError: `batch_size` is not a positive integer, the layer goes backwards, or its class computes in
-            its own way.
+        ValueError: `batch_size` is not a positive integer, the layer goes backwards, its class computes in
+            its own way, or its device is a GPU.
     """
 
     def __init__(self, layer: RNN, batch_size: int) -> None:
@@ -46,6 +46,7 @@ class Stream:
             size = 0
         if size < 1 or isinstance(batch_size, bool):
             raise ValueError(f"`batch_size` must be a positive integer, got {batch_size!r}")
+        device.check_stream(layer)
         if layer.go_backwards:
             raise ValueError("A layer with go_backwards=True needs the end of the sequence: it cannot stream")
         if not layer._standard or not vars(layer).keys().isdisjoint({"call", "get_initial_state"}):
@@ -168,6 +169,7 @@ class Stream:
     def _prepare(self) -> None:
         """Brings the native stream up to date with the layer, or makes either kind of states."""
         layer, dtype = self.layer, self.layer._policy.compute_dtype
+        device.check_stream(layer)  # which may have changed since the stream began
         epoch = _core.epoch()
         cells = plan.native_cells(layer.cell, dtype, layer._precision)
         same = self._cells is not None and cells is not None and len(cells) == len(self._cells)
