@@ -47,7 +47,7 @@ class cuda_cell {
 
 inline const cuda_cell& cuda_cell_in(const py::object& object) { return object.cast<const cuda_cell&>(); }
 
-// The cells of one stack, which are all for float64 or all not. Throws py::type_error or py::value_error.
+// The cells of one stack. Throws py::type_error or py::value_error where dtypes, sizes or formats do not go together.
 std::vector<const cuda_cell*> unwrap_cuda(const cell_objects& objects, bool doubles);
 
 // Throws py::value_error where a call's cells are not on one device.

@@ -22,7 +22,7 @@ void load(const std::filesystem::path& path) {
     } catch (const cuda::load_error& error) {
       type = PyExc_OSError;
       text = error.what();
-    } catch (const std::runtime_error& error) {
+    } catch (const std::exception& error) {
       type = PyExc_RuntimeError;
       text = error.what();
     }
@@ -58,6 +58,10 @@ void merge(std::int32_t device, const std::string& mode, const std::string& elem
   ask(cuda::loaded().merge, device, how, type, count, pointer_to(a), pointer_to(b), pointer_to(to), pointer_to(stream));
 }
 
+void order(std::int32_t device, std::uintptr_t earlier, std::uintptr_t later) {
+  ask(cuda::loaded().order, device, pointer_to(earlier), pointer_to(later));
+}
+
 std::uintptr_t allocate(std::int32_t device, std::size_t bytes, std::uintptr_t stream) {
   void* memory = nullptr;
   if (bytes > 0) ask(cuda::loaded().allocate, device, bytes, pointer_to(stream), &memory);
@@ -90,6 +94,7 @@ void register_cuda(py::module_& module) {
   module.def("cuda_device_info", &describe_device, py::arg("device"));
   module.def("cuda_merge", &merge, py::arg("device"), py::arg("mode"), py::arg("element"), py::arg("count"),
              py::arg("a"), py::arg("b"), py::arg("to"), py::arg("stream"));
+  module.def("cuda_order", &order, py::arg("device"), py::arg("earlier"), py::arg("later"));
   module.def("cuda_allocate", &allocate, py::arg("device"), py::arg("nbytes"), py::arg("stream"));
   module.def("cuda_release", &release, py::arg("device"), py::arg("address"), py::arg("stream"));
   module.def("cuda_copy", &copy, py::arg("device"), py::arg("to"), py::arg("from_"), py::arg("nbytes"),

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -67,6 +68,8 @@ class cuda_call {
     cuda_lists lists(stack);
     set_states(lists.initial_states, initial_states, count_states(stack), "initial states");
     set_states(lists.final_states, final_states, count_states(stack), "final states");
+    require(call_.batch == 0 || std::ranges::count(lists.final_states, nullptr) == 0,
+            "final states: expected addresses, got 0");
     const auto [from, from_time, from_batch, from_feature] = inputs;
     const auto [to, to_time, to_batch] = outputs;
     require(call_.batch == 0 || stack.front()->input_size() == 0 || from != 0, "inputs: expected an address, got 0");

@@ -27,6 +27,10 @@ std::vector<const cuda_cell*> unwrap_cuda(const cell_objects& objects, bool doub
     if (cell.doubles() != doubles)
       throw py::type_error(std::string("cells: expected CudaCell of dtype ") + (doubles ? "float64" : "float32"));
     append_cell(cells, &cell);
+    if (cell.format() != cells.front()->format())
+      throw py::value_error("cells: expected all of one number format, got " +
+                            std::string(name_of(formats(), cells.front()->format())) + " and " +
+                            std::string(name_of(formats(), cell.format())));
   }
   return cells;
 }

@@ -281,7 +281,7 @@ class CudaCell:
             are multiplied with are rounded to.
 
     Raises:
-        ValueError: a name is unknown, or a shape does not fit.
+        ValueError: a name is unknown, a shape does not fit, or sizes are too large for a GPU.
         TypeError: an array has another dtype, or is none.
         RuntimeError: no plugin is loaded, or the GPU cannot be used.
         MemoryError: the GPU's memory does not suffice.
@@ -345,7 +345,8 @@ class CudaCall:
         zero_output_for_mask: masked steps give zeros instead of the previous output.
         directions: one or two, each with its cells; address and time, batch and feature stride of inputs;
             addresses of first states (0: zeros) or None; addresses of final states or None; address and time
-            and batch stride of outputs; go_backwards; whether outputs are turned round.
+            and batch stride of outputs; go_backwards; whether outputs are turned round. Batch strides of
+            ragged rows are 0.
 
     Raises:
         ValueError: numbers, sizes or strides do not go together, or an address that is needed is 0.
@@ -367,7 +368,7 @@ class CudaCall:
     @property
     def workspace_bytes(self) -> int: ...
     def run(self, workspace: int, stream: int) -> None:
-        """Puts the call on a stream and returns.
+        """Put the call on a stream and return.
 
         Args:
             workspace: address of `workspace_bytes` of device memory, aligned to 256; needed until the stream
@@ -381,7 +382,7 @@ class CudaCall:
         """
 
 def cuda_load(path: str) -> None:
-    """Loads the plugin for good; the same path again does nothing.
+    """Load the plugin for good; the same path again: nothing.
 
     Raises:
         OSError: the file cannot be loaded.
@@ -440,10 +441,17 @@ def cuda_run_bidirectional(
 def cuda_merge(
     device: int, mode: str, element: str, count: int, a: int, b: int, to: int, stream: int
 ) -> None:
-    """Puts on a stream: `to` = `a` merged with `b`, `count` contiguous values, mode "sum", "mul" or "ave".
+    """Put on a stream: `to` = `a` merged with `b`, `count` contiguous values, mode "sum", "mul" or "ave".
 
     Raises:
         ValueError: a name is unknown, or an address is 0.
+        RuntimeError: the GPU failed.
+    """
+
+def cuda_order(device: int, earlier: int, later: int) -> None:
+    """What is put on the stream `later` from now on runs after what is on `earlier` now; waits for nothing.
+
+    Raises:
         RuntimeError: the GPU failed.
     """
 
@@ -456,10 +464,10 @@ def cuda_allocate(device: int, nbytes: int, stream: int) -> int:
     """
 
 def cuda_release(device: int, address: int, stream: int) -> None:
-    """Gives memory of `cuda_allocate` back, in the order of the stream."""
+    """Give memory of `cuda_allocate` back, in the order of the stream."""
 
 def cuda_copy(device: int, to: int, from_: int, nbytes: int, stream: int) -> None:
-    """Copies bytes between the host and a GPU, or within one, after what the stream holds; waits for it.
+    """Copy bytes between the host and a GPU, or within one, after what the stream holds; waits for it.
 
     Raises:
         ValueError: an address is 0.
