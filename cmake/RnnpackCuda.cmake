@@ -10,6 +10,12 @@ if(NOT DEFINED ENV{CUDACXX})
     message(FATAL_ERROR "The CUDA plugin: expected nvcc 13, found none. ${advice}")
   endif()
 endif()
+# Machine code for 8.0, which also runs on 8.6 and 8.9, and for 9.0, with the instructions that only 9.0 has. Those are
+# why PTX for 9.0a would run nowhere else. PTX for 8.0 runs on every card from 8.0 on: the driver compiles it where
+# no machine code fits, so for 10.0, 12.0 and what is still to come. Who builds for one card alone may say so.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80 90a-real)
+endif()
 enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13)
   message(FATAL_ERROR "The CUDA plugin: expected nvcc 13, found ${CMAKE_CUDA_COMPILER_VERSION} in ${CMAKE_CUDA_COMPILER}. ${advice}")
@@ -35,11 +41,7 @@ function(rnnpack_add_cuda_plugin destination)
     ${root}/csrc/cuda/time_loop_float64.cu
     ${root}/csrc/cuda/time_loop_tfloat32.cu)
   target_include_directories(rnnpack_cuda PRIVATE ${root}/csrc)
-  # Machine code for 8.0, which also runs on 8.6 and 8.9, and for 9.0, with the instructions that only 9.0 has. Those are
-  # why PTX for 9.0a would run nowhere else. PTX for 8.0 runs on every card from 8.0 on: the driver compiles it where
-  # no machine code fits, so for 10.0, 12.0 and what is still to come.
   set_target_properties(rnnpack_cuda PROPERTIES
-    CUDA_ARCHITECTURES "80;90a-real"
     CUDA_STANDARD 20
     CUDA_STANDARD_REQUIRED ON
     CUDA_EXTENSIONS OFF

@@ -110,7 +110,7 @@ struct call {
 enum class merge_mode : std::int32_t { sum, mul, ave };
 
 // The plugin's functions. `stream` is a cudaStream_t: null is the legacy default stream. Functions may be called from
-// any thread, and leave the thread's current device as it was.
+// any thread, and leave the thread's current device as it was. No pointer to an `interruption` may be null.
 struct plugin {
   std::uint32_t version;
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "bindings/arguments.h"
+#include "bindings/interpreter_lock.h"
 #include "plugin/plugin.h"
 
 namespace rnnpack::bindings {
@@ -30,10 +32,14 @@ class cuda_cell {
   const cuda::packed_cell* packed() const { return packed_.get(); }
 
  private:
-  // Keeps the interpreter lock: cells also go while the interpreter ends.
+  // May wait for the device. Keeps the interpreter lock where the interpreter ends, which gives it to nobody again.
   struct freeing {
     const cuda::plugin* plugin;
-    void operator()(cuda::packed_cell* cell) const { plugin->free_cell(cell); }
+    void operator()(cuda::packed_cell* cell) const {
+      std::optional<lock_released> released;
+      if (!interpreter_ends()) released.emplace();
+      plugin->free_cell(cell);
+    }
   };
 
   cell_kind kind_;
@@ -47,7 +53,7 @@ class cuda_cell {
 
 inline const cuda_cell& cuda_cell_in(const py::object& object) { return object.cast<const cuda_cell&>(); }
 
-// The cells of one stack. Throws py::type_error or py::value_error where dtypes, sizes or formats do not go together.
+// The cells of one stack, which are all of one number format. Throws py::type_error or py::value_error.
 std::vector<const cuda_cell*> unwrap_cuda(const cell_objects& objects, bool doubles);
 
 // Throws py::value_error where a call's cells are not on one device.

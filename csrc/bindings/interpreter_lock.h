@@ -17,19 +17,27 @@ inline bool interpreter_ends() {
 }
 
 // Gives the lock up while it lives. Before 3.14 a thread that asks for the lock of an ending interpreter is unwound by
-// force, which C++ answers by ending the process; a thread that comes back so late sleeps instead until the process
-// ends.
+// force, which C++ answers by ending the process at the first destructor; a thread that comes back so late sleeps
+// instead until the process ends.
 class lock_released {  // NOLINT(*-special-member-functions): neither copied nor moved
  public:
   lock_released() : state_(PyEval_SaveThread()) {}
-  ~lock_released() noexcept(false) {  // NOLINT(bugprone-unsafe-to-allow-exceptions): the unwinding may still pass
-    while (interpreter_ends()) std::this_thread::sleep_for(std::chrono::seconds(1));
-    PyEval_RestoreThread(state_);
+  ~lock_released() {
+    if (interpreter_ends()) sleep();
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {  // the interpreter came to its end while this waited for the lock
+      sleep();
+    }
   }
   lock_released(const lock_released&) = delete;
   lock_released& operator=(const lock_released&) = delete;
 
  private:
+  [[noreturn]] static void sleep() {
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
+
   PyThreadState* state_;
 };
 

@@ -59,7 +59,7 @@ void merge(std::int32_t device, const std::string& mode, const std::string& elem
 }
 
 void order(std::int32_t device, std::uintptr_t earlier, std::uintptr_t later) {
-  ask(cuda::loaded().order, device, pointer_to(earlier), pointer_to(later));
+  if (earlier != later) ask(cuda::loaded().order, device, pointer_to(earlier), pointer_to(later));
 }
 
 std::uintptr_t allocate(std::int32_t device, std::size_t bytes, std::uintptr_t stream) {

@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <limits>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -40,6 +40,8 @@ class cuda_call {
     call_.directions = directions_.data();
     call_.direction_count = directions_.size();
     if (call_.batch > 0) workspace_bytes_ = plugin().workspace_bytes(&call_);
+    if (workspace_bytes_ == std::numeric_limits<std::size_t>::max())
+      raise(PyExc_MemoryError, "no memory could hold what a call of this size needs");
   }
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
@@ -68,8 +70,8 @@ class cuda_call {
     cuda_lists lists(stack);
     set_states(lists.initial_states, initial_states, count_states(stack), "initial states");
     set_states(lists.final_states, final_states, count_states(stack), "final states");
-    require(call_.batch == 0 || std::ranges::count(lists.final_states, nullptr) == 0,
-            "final states: expected addresses, got 0");
+    for (const void* address : lists.final_states)
+      require(call_.batch == 0 || address != nullptr, "final states: expected addresses, got 0");
     const auto [from, from_time, from_batch, from_feature] = inputs;
     const auto [to, to_time, to_batch] = outputs;
     require(call_.batch == 0 || stack.front()->input_size() == 0 || from != 0, "inputs: expected an address, got 0");

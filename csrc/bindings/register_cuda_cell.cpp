@@ -26,6 +26,10 @@ std::vector<const cuda_cell*> unwrap_cuda(const cell_objects& objects, bool doub
     const cuda_cell& cell = cuda_cell_in(object);
     if (cell.doubles() != doubles)
       throw py::type_error(std::string("cells: expected CudaCell of dtype ") + (doubles ? "float64" : "float32"));
+    if (!cells.empty() && cell.format() != cells.front()->format())
+      throw py::value_error("cells: expected all of one number format, got " +
+                            std::string(name_of(formats(), cells.front()->format())) + " and " +
+                            std::string(name_of(formats(), cell.format())));
     append_cell(cells, &cell);
     if (cell.format() != cells.front()->format())
       throw py::value_error("cells: expected all of one number format, got " +

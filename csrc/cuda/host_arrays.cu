@@ -40,6 +40,11 @@ class copier_pool {
   std::map<int, std::vector<std::unique_ptr<pinned_copier>>> idle_;
 };
 
+// Host rows are read or written; which of them is the copier's business.
+std::byte* bytes_of(const void* data) {
+  return static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+}
+
 // Two axes of rows in the host's memory, the one with longer strides outside, as the device gets them without gaps.
 struct rows_and_strides {
   host_rows rows;
@@ -49,14 +54,24 @@ struct rows_and_strides {
 
 rows_and_strides two_axes(const void* data, std::size_t timesteps, std::ptrdiff_t time, std::size_t batch,
                           std::ptrdiff_t batch_stride, std::size_t values, std::size_t value_bytes) {
-  auto* const bytes = static_cast<std::byte*>(const_cast<void*>(data));
+  std::byte* const bytes = bytes_of(data);
   const auto in_bytes = [&](std::ptrdiff_t stride) { return stride * static_cast<std::ptrdiff_t>(value_bytes); };
   const auto row = static_cast<std::ptrdiff_t>(values);
   if (std::abs(batch_stride) >= std::abs(time))
-    return {.rows = {bytes, batch, timesteps, in_bytes(batch_stride), in_bytes(time), values * value_bytes},
+    return {.rows = {.data = bytes,
+                     .outer = batch,
+                     .inner = timesteps,
+                     .outer_stride = in_bytes(batch_stride),
+                     .inner_stride = in_bytes(time),
+                     .row_bytes = values * value_bytes},
             .device_time = row,
             .device_batch = row * static_cast<std::ptrdiff_t>(timesteps)};
-  return {.rows = {bytes, timesteps, batch, in_bytes(time), in_bytes(batch_stride), values * value_bytes},
+  return {.rows = {.data = bytes,
+                   .outer = timesteps,
+                   .inner = batch,
+                   .outer_stride = in_bytes(time),
+                   .inner_stride = in_bytes(batch_stride),
+                   .row_bytes = values * value_bytes},
           .device_time = row * static_cast<std::ptrdiff_t>(batch),
           .device_batch = row};
 }
@@ -64,8 +79,11 @@ rows_and_strides two_axes(const void* data, std::size_t timesteps, std::ptrdiff_
 // The call's arrays in device memory. Made twice: without memory, to learn how much it takes, and with.
 class device_arrays {
  public:
-  device_arrays(const call& host, workspace memory) : host_(host), memory_(memory), device_(host) {
-    ragged_rows_ = host.row_splits == nullptr ? 0 : static_cast<std::size_t>(host.row_splits[host.batch]);
+  device_arrays(const call& host, workspace memory)
+      : host_(host),
+        memory_(memory),
+        device_(host),
+        ragged_rows_(host.row_splits == nullptr ? 0 : static_cast<std::size_t>(host.row_splits[host.batch])) {
     place_shared();
     directions_.reserve(host.direction_count);
     for (std::size_t i = 0; i < host.direction_count; ++i) place(i);
@@ -74,6 +92,9 @@ class device_arrays {
   }
   device_arrays(const device_arrays&) = delete;
   device_arrays& operator=(const device_arrays&) = delete;
+  device_arrays(device_arrays&&) = delete;
+  device_arrays& operator=(device_arrays&&) = delete;
+  ~device_arrays() = default;
 
   std::size_t bytes() const { return memory_.bytes(); }
 
@@ -105,7 +126,7 @@ class device_arrays {
     return out_.back().device;
   }
   static host_rows contiguous(const void* data, std::size_t bytes) {
-    return {static_cast<std::byte*>(const_cast<void*>(data)), 1, 1, 0, 0, bytes};
+    return {.data = bytes_of(data), .outer = 1, .inner = 1, .outer_stride = 0, .inner_stride = 0, .row_bytes = bytes};
   }
 
   void place_shared() {

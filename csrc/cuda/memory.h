@@ -26,6 +26,8 @@ class current_device {
   }
   current_device(const current_device&) = delete;
   current_device& operator=(const current_device&) = delete;
+  current_device(current_device&&) = delete;
+  current_device& operator=(current_device&&) = delete;
   ~current_device() {
     if (device_ != before_) cudaSetDevice(before_);
   }
@@ -41,6 +43,8 @@ class relaxed_capture {
   relaxed_capture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
   relaxed_capture(const relaxed_capture&) = delete;
   relaxed_capture& operator=(const relaxed_capture&) = delete;
+  relaxed_capture(relaxed_capture&&) = delete;
+  relaxed_capture& operator=(relaxed_capture&&) = delete;
   ~relaxed_capture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
 
  private:

@@ -17,7 +17,8 @@ struct merge_args {
 
 // One thread reads and writes a value, so `to` may be `a` or `b`.
 template <class Sum>
-__global__ void __launch_bounds__(transfer_threads) merge_values(const __grid_constant__ merge_args args) {
+__global__ void __launch_bounds__(transfer_threads, transfer_blocks)
+    merge_values(const __grid_constant__ merge_args args) {
   const std::int64_t threads = std::int64_t{gridDim.x} * transfer_threads;
   for (std::int64_t i = std::int64_t{blockIdx.x} * transfer_threads + threadIdx.x; i < args.count; i += threads) {
     const Sum a = load_element<Sum>(args.type, args.a, i);

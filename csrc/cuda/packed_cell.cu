@@ -64,7 +64,7 @@ void pack_matrix(const keras_matrix<typename F::sum>& matrix, int first_gate, in
   packed.k_blocks = static_cast<std::int32_t>(blocks(matrix.rows, F::k_block));
   const std::size_t block_values = F::k_block * tile_columns;
   const std::size_t count = checked_product(packed.tiles, packed.k_blocks, block_values);
-  operand* const values = to.add<operand>(count, &packed.values);
+  auto* const values = to.add<operand>(count, &packed.values);
   std::fill_n(values, count, encode<operand>(typename F::sum(0)));
   for (std::size_t k = 0; k < matrix.rows; ++k) {
     const auto* row = matrix.values + k * matrix.gates * matrix.units;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace rnnpack::cuda {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::size_t most_kept_bytes = std::size_t{256} << 20;
 
 host_rows merged(host_rows rows) {
   for (int axis = 0; axis < 2; ++axis) {
-    if (rows.inner_stride != static_cast<std::ptrdiff_t>(rows.row_bytes) && rows.inner != 1) break;
+    if (std::cmp_not_equal(rows.inner_stride, rows.row_bytes) && rows.inner != 1) break;
     rows.row_bytes *= rows.inner;
     rows.inner = rows.outer;
     rows.inner_stride = rows.outer_stride;

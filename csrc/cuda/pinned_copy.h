@@ -35,6 +35,8 @@ class pinned_copier {
   pinned_copier();
   pinned_copier(const pinned_copier&) = delete;
   pinned_copier& operator=(const pinned_copier&) = delete;
+  pinned_copier(pinned_copier&&) = delete;
+  pinned_copier& operator=(pinned_copier&&) = delete;
   // Waits: where a call failed, copies may still be under way.
   ~pinned_copier() { cudaStreamSynchronize(stream()); }
   cudaStream_t stream() const { return stream_.get(); }

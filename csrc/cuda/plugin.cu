@@ -12,10 +12,16 @@
 namespace rnnpack::cuda {
 namespace {
 
+// As much of the text as fits, and its end.
+template <std::size_t Size>
+void write(char (&to)[Size], const char* text) {
+  const std::size_t length = std::min(std::strlen(text), Size - 1);
+  std::memcpy(to, text, length);
+  to[length] = '\0';
+}
+
 void write(failure* why, const char* text) {
-  if (why == nullptr) return;
-  std::strncpy(why->text, text, sizeof(why->text) - 1);
-  why->text[sizeof(why->text) - 1] = '\0';
+  if (why != nullptr) write(why->text, text);
 }
 
 template <class Work>
@@ -48,8 +54,7 @@ result describe_device(std::int32_t device, device_info* info, failure* why) {
   return guarded(why, [&] {
     cudaDeviceProp found{};
     check(cudaGetDeviceProperties(&found, device), "asking for the device's properties");
-    std::strncpy(info->name, found.name, sizeof(info->name) - 1);
-    info->name[sizeof(info->name) - 1] = '\0';
+    write(info->name, found.name);
     info->major = found.major;
     info->minor = found.minor;
     info->multiprocessors = found.multiProcessorCount;

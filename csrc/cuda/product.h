@@ -25,6 +25,8 @@ struct works {
   Args of[2];
 };
 
+__device__ inline int thread_index() { return static_cast<int>(threadIdx.x); }
+
 template <class F, int RowTiles, int Tiles>
 struct warp_sums {
   using sum = typename F::sum;
@@ -35,14 +37,14 @@ struct warp_sums {
   // nobody looks at their sums.
   __device__ void add(const product_args<operand>& args, std::int64_t first_row, std::int32_t first_tile,
                       std::int32_t begin, std::int32_t end) {
-    const int lane = threadIdx.x % 32;
+    const int lane = thread_index() % 32;
     const std::int64_t row_values = std::int64_t{args.k_blocks} * F::k_block;
     const operand* rows[RowTiles][2];
 #pragma unroll
     for (int r = 0; r < RowTiles; ++r)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const std::int64_t row = first_row + r * tile_rows + half * 8 + lane / 4;
+        const std::int64_t row = first_row + (r * tile_rows + half * 8 + lane / 4);
         rows[r][half] = args.operands + (row < args.rows ? row : args.rows - 1) * row_values + F::row_offset(lane);
       }
     const operand* tiles[Tiles];
@@ -75,9 +77,12 @@ struct warp_sums {
 
 inline constexpr int split_warps = 8;
 inline constexpr int split_threads = split_warps * 32;
+// Blocks at once on a multiprocessor: what the registers of their threads must leave room for. Without this number the
+// compiler spills registers into memory for the sake of more blocks.
+inline constexpr int split_blocks = 2;
 
 template <class F, class Work>
-__global__ void __launch_bounds__(split_threads)
+__global__ void __launch_bounds__(split_threads, split_blocks)
     split_product(const __grid_constant__ works<typename Work::args> both) {
   using sum = typename F::sum;
   constexpr int tiles = Work::tiles;
@@ -87,8 +92,8 @@ __global__ void __launch_bounds__(split_threads)
   const typename Work::args& args = both.of[blockIdx.z];
   const std::int64_t first_row = std::int64_t{blockIdx.x} * tile_rows;
   const auto group = static_cast<std::int32_t>(blockIdx.y);
-  const int warp = threadIdx.x / 32;
-  const int lane = threadIdx.x % 32;
+  const int warp = thread_index() / 32;
+  const int lane = thread_index() % 32;
 
   const std::int32_t share = (args.product.k_blocks + split_warps - 1) / split_warps;
   const std::int32_t begin = min(warp * share, args.product.k_blocks);
@@ -103,7 +108,7 @@ __global__ void __launch_bounds__(split_threads)
     }
   __syncthreads();
 
-  const int place = threadIdx.x;
+  const int place = thread_index();
   const std::int64_t row = first_row + place / tile_columns;
   if (place >= places || row >= args.product.rows) return;
   sum totals[tiles];
@@ -118,18 +123,20 @@ __global__ void __launch_bounds__(split_threads)
 
 inline constexpr int tall_warps = 4;
 inline constexpr int tall_threads = tall_warps * 32;
+inline constexpr int tall_blocks = 2;
 inline constexpr int tall_row_tiles = 4;
 inline constexpr int tall_rows = tall_row_tiles * tile_rows;
 
 template <class F, class Work>
-__global__ void __launch_bounds__(tall_threads) tall_product(const __grid_constant__ works<typename Work::args> both) {
+__global__ void __launch_bounds__(tall_threads, tall_blocks)
+    tall_product(const __grid_constant__ works<typename Work::args> both) {
   using sum = typename F::sum;
   constexpr int tiles = Work::tiles;
   const typename Work::args& args = both.of[blockIdx.z];
   const std::int64_t first_row = std::int64_t{blockIdx.x} * tall_rows;
   const auto group = static_cast<std::int32_t>(blockIdx.y * tall_warps + threadIdx.x / 32);
   if (group * tiles >= args.product.tiles) return;
-  const int lane = threadIdx.x % 32;
+  const int lane = thread_index() % 32;
 
   warp_sums<F, tall_row_tiles, tiles> sums;
   sums.add(args.product, first_row, group * tiles, 0, args.product.k_blocks);
@@ -137,7 +144,7 @@ __global__ void __launch_bounds__(tall_threads) tall_product(const __grid_consta
   for (int r = 0; r < tall_row_tiles; ++r)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const std::int64_t row = first_row + r * tile_rows + lane / 4 + i / 2 * 8;
+      const std::int64_t row = first_row + (r * tile_rows + lane / 4 + i / 2 * 8);
       if (row >= args.product.rows) continue;
       sum totals[tiles];
 #pragma unroll

@@ -68,7 +68,11 @@ class time_loop {
   using operand = typename F::operand;
 
   time_loop(const call& one, std::span<const direction> given, std::byte* memory, cudaStream_t stream)
-      : call_(one), memory_(memory), space_(one, given, memory_), stream_(stream), rows_(one.batch) {}
+      : call_(one),
+        memory_(memory),
+        space_(one, given, memory_),
+        stream_(stream),
+        rows_(static_cast<std::int64_t>(one.batch)) {}
 
   std::size_t bytes() const { return memory_.bytes(); }
 

@@ -8,6 +8,7 @@ namespace rnnpack::cuda {
 
 inline constexpr int warp_size = 32;
 inline constexpr int transfer_threads = 256;
+inline constexpr int transfer_blocks = 4;  // at once on a multiprocessor; see split_blocks
 
 // Calls work(row) for the rows of this warp.
 template <class Work>
@@ -40,7 +41,8 @@ struct encode_args {
 };
 
 template <class Operand, class Sum>
-__global__ void __launch_bounds__(transfer_threads) encode_inputs(const __grid_constant__ encode_args<Operand> args) {
+__global__ void __launch_bounds__(transfer_threads, transfer_blocks)
+    encode_inputs(const __grid_constant__ encode_args<Operand> args) {
   for_each_row(args.rows, [&](std::int64_t slot) {
     const std::int64_t step = args.first_step + slot / args.batch;
     const std::int64_t row = slot % args.batch;
@@ -68,7 +70,7 @@ struct load_state_args {
 };
 
 template <class Operand, class Sum>
-__global__ void __launch_bounds__(transfer_threads)
+__global__ void __launch_bounds__(transfer_threads, transfer_blocks)
     load_state(const __grid_constant__ load_state_args<Operand, Sum> args) {
   const std::int64_t width = args.padded > args.stride ? args.padded : args.stride;
   for_each_row(args.rows, [&](std::int64_t row) {
@@ -97,7 +99,8 @@ struct store_state_args {
 };
 
 template <class Sum>
-__global__ void __launch_bounds__(transfer_threads) store_state(const __grid_constant__ store_state_args<Sum> args) {
+__global__ void __launch_bounds__(transfer_threads, transfer_blocks)
+    store_state(const __grid_constant__ store_state_args<Sum> args) {
   for_each_row(args.rows, [&](std::int64_t row) {
     const bool empty = args.first_live != nullptr && args.first_live[row] >= args.steps;
     for_each_value(args.size, [&](std::int64_t unit) {
@@ -116,7 +119,8 @@ struct first_live_args {
 
 // A template only so that each file that uses it may have its own.
 template <class Args>
-__global__ void __launch_bounds__(transfer_threads) find_first_live(const __grid_constant__ Args args) {
+__global__ void __launch_bounds__(transfer_threads, transfer_blocks)
+    find_first_live(const __grid_constant__ Args args) {
   for_each_row(args.rows, [&](std::int64_t row) {
     const std::int64_t steps = args.where.timesteps;
     std::int64_t first = steps;

@@ -271,7 +271,7 @@ def run_bidirectional(
 
 @final
 class CudaCell:
-    """Immutable weights of one built-in cell in a GPU's memory, packed for its kernels; freed with the object.
+    """Immutable weights of one built-in cell in a GPU's memory, packed for its kernels; freed with it.
 
     Args:
         kind, kernel, recurrent_kernel, bias, activation, recurrent_activation, peepholes, projection_kernel:
@@ -281,7 +281,7 @@ class CudaCell:
             are multiplied with are rounded to.
 
     Raises:
-        ValueError: a name is unknown, a shape does not fit, or sizes are too large for a GPU.
+        ValueError: a name is unknown, a shape does not fit, or a size is too large for a GPU.
         TypeError: an array has another dtype, or is none.
         RuntimeError: no plugin is loaded, or the GPU cannot be used.
         MemoryError: the GPU's memory does not suffice.
@@ -349,8 +349,10 @@ class CudaCall:
             ragged rows are 0.
 
     Raises:
-        ValueError: numbers, sizes or strides do not go together, or an address that is needed is 0.
-        TypeError: cells of another number format than `element` goes with.
+        ValueError: numbers, sizes or strides do not go together, the cells of a direction have different
+            number formats, or an address that is needed is 0.
+        TypeError: cells of another dtype than `element` goes with.
+        MemoryError: no memory could hold what the call needs.
     """
 
     def __new__(
@@ -417,7 +419,7 @@ def cuda_run(
     """As `run`, on the GPU of the cells; copies there and back.
 
     Raises:
-        ValueError, TypeError: as for `run`.
+        ValueError, TypeError: as for `run`; cells of different number formats or devices.
         RuntimeError: the GPU failed.
         MemoryError: its memory does not suffice.
     """

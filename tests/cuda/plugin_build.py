@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = Path(__file__).resolve().parent / "emulator"
 SOURCES = ROOT / "csrc"
 BUILT = ROOT / "build" / "cuda_emulator"
+OLDEST_GCC = 12
 
 # No fortified longjmp: it refuses to go from one fiber's stack to another's.
 FLAGS = ("-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread", "-U_FORTIFY_SOURCE")
@@ -31,7 +32,7 @@ CHECK_FLAGS = ("-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=
 
 
 class CannotBuild(RuntimeError):
-    """The plugin can't be built here; the text says why."""
+    """This machine has not what it takes to build the plugin; the text says what."""
 
 
 def emulated_plugin(checked: bool = False) -> Path:
@@ -44,7 +45,8 @@ def emulated_plugin(checked: bool = False) -> Path:
         The shared library.
 
     Raises:
-        CannotBuild: There is no compiler, or no source tree beside the tests, or the compiler fails.
+        CannotBuild: There is no compiler, or no source tree beside the tests.
+        RuntimeError: The compiler fails.
     """
     kernels = sorted((SOURCES / "cuda").glob("*.cu"))
     if not kernels:
@@ -64,7 +66,8 @@ def emulated_library(name: str, kernels: Sequence[Path], checked: bool = False) 
         The shared library.
 
     Raises:
-        CannotBuild: There is no compiler, or it fails.
+        CannotBuild: There is no compiler.
+        RuntimeError: The compiler fails.
     """
     compiler = _compiler()
     # The engine first: of functions that both have, the linker takes those that are not instrumented.
@@ -95,13 +98,24 @@ def emulated_library(name: str, kernels: Sequence[Path], checked: bool = False) 
 
 
 def _compiler() -> str:
-    if platform.system() != "Linux":
-        raise CannotBuild("CUDA is emulated on Linux only")
+    if platform.libc_ver()[0] != "glibc":
+        raise CannotBuild("CUDA is emulated only where there is glibc, which has the fibers")
     wanted = os.environ.get("CXX", "c++")
     found = shutil.which(wanted)
     if found is None:
         raise CannotBuild(f"there is no C++ compiler {wanted!r} to build the emulated CUDA plugin with")
+    if "Free Software Foundation" not in _version(found):
+        raise CannotBuild(f"CUDA is emulated with GCC only, and {wanted!r} is another compiler")
+    release = subprocess.run([found, "-dumpversion"], check=True, capture_output=True, text=True).stdout
+    if int(release.split(".")[0]) < OLDEST_GCC:
+        raise CannotBuild(
+            f"CUDA is emulated with GCC {OLDEST_GCC} or newer, and {wanted!r} is {release.strip()}"
+        )
     return found
+
+
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
 
 
 def _hash(*parts: bytes) -> str:
@@ -113,10 +127,9 @@ def _hash(*parts: bytes) -> str:
 
 def _hash_of_headers(compiler: str) -> bytes:
     """Everything but the sources themselves that may change an object file."""
-    version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout
     headers = [path for folder in (EMULATOR, SOURCES) for path in sorted(folder.rglob("*.h"))]
     parts = [part for path in headers for part in (str(path).encode(), path.read_bytes())]
-    return _hash(version, repr(LINK_FLAGS).encode(), *parts).encode()
+    return _hash(_version(compiler).encode(), repr(LINK_FLAGS).encode(), *parts).encode()
 
 
 def _run(command: list[str], to: Path) -> None:
@@ -124,7 +137,7 @@ def _run(command: list[str], to: Path) -> None:
     unfinished = to.with_suffix(".unfinished")
     done = subprocess.run([*command, "-o", str(unfinished)], capture_output=True, text=True)
     if done.returncode != 0:
-        raise CannotBuild(f"{' '.join(command)} failed:\n{done.stderr}")
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
     unfinished.replace(to)
 
 

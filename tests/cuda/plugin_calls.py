@@ -28,7 +28,7 @@ KINDS = ("simple_rnn", "lstm", "gru", "gru_reset_before", "peephole_lstm", "proj
 ACTIVATIONS = ("linear", "tanh", "sigmoid", "hard_sigmoid", "relu", "elu", "selu", "softplus", "softsign")
 FORMATS = ("float32", "tf32", "bfloat16", "float16", "float64")
 ELEMENTS = ("float32", "float64", "bfloat16", "float16")
-RESULTS = ("ok", "out_of_memory", "failed", "interrupted")
+RESULTS = ("ok", "out_of_memory", "failed", "interrupted", "invalid")
 
 
 class Failure(Structure):

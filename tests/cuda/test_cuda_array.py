@@ -70,14 +70,15 @@ def test_memory_goes_back_when_the_last_holder_is_gone(monkeypatch):
     assert released == [address]
 
 
-def test_a_consumer_on_another_stream_waits(monkeypatch):
-    array = Own.holding(X)
-    array.__dlpack__(stream=7)
+def test_a_consumer_is_ordered_after_the_array_and_nobody_waits(monkeypatch):
+    array, orders = Own.holding(X), []
     refuse_copies(monkeypatch)
-    for same in (None, -1, 1, 0):
-        array.__dlpack__(stream=same)
-    with pytest.raises(AssertionError, match="waits"):
-        array.__dlpack__(stream=7)
+    monkeypatch.setattr(_core, "cuda_order", lambda *streams: orders.append(streams))
+    for stream, handle in ((None, 0), (1, 0), (0, 0), (7, 7)):
+        array.__dlpack__(stream=stream)
+        assert orders.pop() == (0, 0, handle)
+    array.__dlpack__(stream=-1)
+    assert orders == []
     for others in ({"copy": True}, {"dl_device": (1, 0)}):
         with pytest.raises(BufferError):
             array.__dlpack__(**others)

@@ -35,10 +35,28 @@ def any_order(request: pytest.FixtureRequest, cuda: Cuda, monkeypatch: pytest.Mo
 
 def test_sixteen_bit_floats_round_to_nearest_even(cuda: Cuda) -> None:
     random = np.random.default_rng(1).normal(scale=1e3, size=200).astype(np.float32)
-    special = (0.0, -0.0, 1 + 2**-11, 1 + 3 * 2**-11, 6e-8, 65519.0, 65520.0, np.inf, -np.inf)
+    special = (
+        0.0,
+        -0.0,
+        1 + 2**-11,
+        1 + 3 * 2**-11,
+        2**-14,
+        3e-5,
+        6e-8,
+        2**-25,
+        3 * 2**-25,
+        65519.0,
+        65520.0,
+        np.inf,
+        -np.inf,
+    )
     with np.errstate(over="ignore"):  # beyond the largest half
         for value in (*random.tolist(), *special):
             assert cuda.half_of(c_float(value)) == np.float16(value).view(np.uint16)
+    for bits in range(0, 1 << 16, 7):
+        half = np.uint16(bits).view(np.float16)
+        assert np.isnan(half) or cuda.from_half(bits) == half
+    assert np.isnan(cuda.from_half(0x7FFF))
     assert cuda.bfloat16_of(c_float(1 + 2**-8)) == 0x3F80
     assert cuda.bfloat16_of(c_float(1 + 3 * 2**-8)) == 0x3F82
     assert cuda.bfloat16_of(c_float(-1 - 2**-8 - 2**-20)) == 0xBF81
@@ -177,6 +195,7 @@ def test_checks_let_correct_kernels_be(checked_cuda: Cuda) -> None:
     checked_cuda("start_reverse", True, 4, values, to)
     checked_cuda("start_exchange", 2, values, to)
     checked_cuda("start_reverse", True, 4, to, values)  # kernels of a stream come one after the other
+    checked_cuda("start_spread", True, 3, values, to)
     checked_cuda("start_product", 0, values, values, to)
     checked_cuda("start_shuffles", values, to, checked_cuda.put(np.zeros(32)), checked_cuda.put(np.zeros(32)))
     checked_cuda("start_sum", values, c_int64(192), to, None)
@@ -194,6 +213,8 @@ def test_races_are_found_in_any_order(
     for kind in (0, 1):
         checked_cuda("start_exchange", kind, values, to)
         assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
+    checked_cuda("start_spread", False, 3, values, to)
+    assert "a race for 1 bytes of shared memory" in _end(checked_cuda)
     checked_cuda("start_last_block", 2, to)
     assert "a race for 1 bytes at 0 of an allocation of 768 bytes" in _end(checked_cuda)
     checked_cuda("start_reverse", True, 2, values, values)  # each block its own part

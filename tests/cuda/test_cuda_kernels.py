@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import byref, c_size_t, c_ulonglong, c_void_p
 from typing import Any
 
@@ -80,6 +81,7 @@ def _compare(
     number_format: str,
     shape: tuple[int, int, int, int],
     masked: bool = False,
+    device: int = 0,
     **flags: bool,
 ) -> None:
     batch, steps, features, units = shape
@@ -91,7 +93,7 @@ def _compare(
     states = [rng.normal(size=(batch, size)).astype(dtype) for size in cell.state_sizes]
     mask = rng.random((batch, steps)) < 0.6 if masked else None
 
-    made = plugin.make_cell(plugin_calls.Cell(kind, **{"bias": None, **weights}), number_format)
+    made = plugin.make_cell(plugin_calls.Cell(kind, **{"bias": None, **weights}), number_format, device)
     try:
         outputs, final = plugin.run([made], inputs, cell.output_size, states, mask, **flags)
     finally:
@@ -125,6 +127,23 @@ def test_masks(plugin: plugin_calls.Plugin, kind: str) -> None:
 @pytest.mark.parametrize("number_format", plugin_calls.FORMATS)
 def test_many_rows(plugin: plugin_calls.Plugin, number_format: str) -> None:
     _compare(plugin, "lstm", number_format, (130, 1, 9, 33))
+
+
+def test_the_second_device(plugin: plugin_calls.Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator refuses memory and streams of a device that is not the current one."""
+    monkeypatch.setenv("RNNPACK_EMULATOR_DEVICES", "2")
+    for device in (1, 0, 1):
+        _compare(plugin, "lstm", "float32", (3, 2, 5, 7), masked=True, device=device)
+
+
+def test_threads(plugin: plugin_calls.Plugin) -> None:
+    """Calls of many threads share the emulated GPU, and the plugin's pinned buffers."""
+    kinds = plugin_calls.KINDS[:4]
+    with ThreadPoolExecutor(len(kinds)) as workers:
+        for _ in workers.map(
+            lambda kind: _compare(plugin, kind, "float32", (3, 5, 4, 6), masked=True), kinds
+        ):
+            pass
 
 
 def test_a_captured_call_runs_as_often_as_its_graph(plugin: plugin_calls.Plugin) -> None:

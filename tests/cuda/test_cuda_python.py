@@ -379,7 +379,12 @@ def test_calls_belong_to_the_stream_that_the_producer_names(monkeypatch):
             np.testing.assert_array_equal(one, other)
         del results  # whose memory is released on the same stream
         assert {stream for _, stream in streams} == {handle}
-    state.stream = 9  # another one than that of the inputs: its values are waited for
+    state.stream = (
+        9  # another one than that of the inputs: read after what it holds, before what it will hold
+    )
+    orders = []
+    monkeypatch.setattr(_core, "cuda_order", lambda *streams: orders.append(streams))
     streams.clear()
     layer(x, initial_state=[state, state])
-    assert [one for one in streams if one[0] == "cuda_copy"] == [("cuda_copy", 9)] * 2
+    assert orders == [(0, 9, 5), (0, 9, 5), (0, 5, 9)]
+    assert "cuda_copy" not in {name for name, _ in streams}

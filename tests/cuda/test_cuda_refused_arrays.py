@@ -91,6 +91,7 @@ def test_arrays_that_say_what_is_not_true_are_refused(monkeypatch):
     class Lying:
         def __init__(self, **changes):
             self.__cuda_array_interface__ = {**good, **changes}
+            self.shape = self.__cuda_array_interface__["shape"]
 
     on_host = np.zeros((B, T, F), np.float32)
     layer = LSTM(U)
@@ -107,6 +108,16 @@ def test_arrays_that_say_what_is_not_true_are_refused(monkeypatch):
     ):
         with pytest.raises(ValueError, match=message):
             layer(Lying(**changes))
+    wide = Own.holding(np.zeros((B + 1, T, F), np.float32))
+    for number in (1, 2, 3):
+        with pytest.raises(ValueError, match=r"`inputs` must be aligned to its values of 4 bytes"):
+            layer(Lying(data=(wide.address + number, False)))
+        with pytest.raises(ValueError, match="`initial_state` must be aligned"):
+            layer(
+                x, initial_state=[Lying(data=(wide.address + number, False), shape=(B, U), strides=None)] * 2
+            )
+    layer(Lying(data=(wide.address + 4, False)))
+    layer(x, mask=Lying(data=(wide.address + 1, False), shape=(B, T), strides=None, typestr="|b1"))
     tensor = torch.Tensor.holding(X)
     tensor.data_ptr = lambda: on_host.__array_interface__["data"][0]
     with pytest.raises(ValueError, match="says that it is on cuda:0, but its address"):

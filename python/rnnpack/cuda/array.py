@@ -15,7 +15,7 @@ from rnnpack.cuda import library, memory
 _CUDA = 2
 CODES = {"float64": (2, 64), "float32": (2, 32), "float16": (2, 16), "bfloat16": (4, 16), "int64": (0, 64)}
 CODES |= {"bool": (6, 8), "uint8": (1, 8)}
-_SAME_ORDER = (None, -1)  # streams of a consumer that wants no waiting
+_NO_ORDER = -1  # the stream of a consumer that takes care of it
 
 
 class Array:
@@ -48,7 +48,7 @@ class Array:
         self.device = device
         self.stream = stream
         self.address = _core.cuda_allocate(device, max(self.nbytes, 1), stream)
-        released = weakref.finalize(self, _core.cuda_release, device, self.address, stream)
+        released = weakref.finalize(self, library.release, device, self.address, stream)
         released.atexit = False  # the driver may be gone by then
 
     @property
@@ -70,7 +70,12 @@ class Array:
         return self.size * memory.ITEM_SIZES[self.dtype]
 
     def numpy(self) -> NDArray[Any]:
-        """A copy of the values on the host, bfloat16 as float32; waits for them."""
+        """A copy of the values on the host, bfloat16 as float32; waits for them.
+
+        Raises:
+            RuntimeError: the GPU cannot be used, with the reason.
+        """
+        library.require(self.device)
         return memory.download(self.device, self.address, self.shape, self.dtype, self.stream)
 
     def __len__(self) -> int:
@@ -91,17 +96,20 @@ class Array:
         """A DLPack capsule of this memory.
 
         Args:
-            stream: that of the consumer; where it is another than the array's, this waits for the values.
+            stream: that of the consumer, whose work from now on comes after what writes the values; None is
+                the legacy default stream, and -1 asks for no order.
             copy: True is refused.
             **others: `max_version` and `dl_device`, which may ask for this device only.
 
         Raises:
             BufferError: a copy, or another device, was asked for.
+            RuntimeError: the GPU cannot be used, with the reason.
         """
         if copy or others.get("dl_device") not in (None, self.__dlpack_device__()):
             raise BufferError("rnnpack.cuda.Array is exported in place only")
-        if stream not in _SAME_ORDER and _handle(stream) != self.stream:
-            memory.wait(self.device, self.address, self.stream)
+        library.require(self.device)
+        if stream != _NO_ORDER:
+            _core.cuda_order(self.device, self.stream, _handle(stream))
         return _core.make_dlpack(self, self.address, self.shape, CODES[self.dtype], (_CUDA, self.device))
 
     @property

@@ -203,10 +203,18 @@ def view_of(array: Any, name: str) -> View:
         ValueError: it describes itself wrongly, or needs something that only its library can do.
     """
     view = library_of(array).view(array, name)
-    if 0 not in view.shape and _core.cuda_owner_of(view.address) != view.device:
+    if 0 in view.shape:
+        return view
+    if _core.cuda_owner_of(view.address) != view.device:
         raise ValueError(
             f"`{name}` says that it is on cuda:{view.device}, but its address {view.address:#x} does not lie "
             "in the memory of that GPU"
+        )
+    size = memory.ITEM_SIZES.get(view.element, 1)  # other types are refused by those who know what is taken
+    if view.address % size:
+        raise ValueError(
+            f"`{name}` must be aligned to its values of {size} bytes, got the address {view.address:#x}: "
+            "pass a copy"
         )
     return view
 

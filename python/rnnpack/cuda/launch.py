@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a call makes its arrays: with which library, on which GPU and stream, in which dtype."""
+    """Where a call makes its arrays: with which library, on which GPU and stream, in which dtype.
+
+    `others` are the streams that other arrays of the call belong to.
+    """
 
     library: Library
     device: int
     stream: int
     element: str
+    others: set[int] = field(default_factory=set)
 
     def empty(self, shape: tuple[int, ...], dtype: str | None = None) -> Any:
         """A new array without values."""
@@ -64,12 +68,18 @@ class Place:
         return None if arrays is None else [view_of(one, "states").address for one in arrays]
 
     def takes(self, array: Any, view: View) -> bool:
-        """Whether the kernels can read the array as it is; waits for values of another stream."""
+        """Whether the kernels can read the array as it is; they will, after what writes its values."""
         if library_of(array) is not self.library or view.device != self.device:
             return False
-        if view.stream is not None and view.stream != self.stream and 0 not in view.shape:
-            memory.wait(view.device, view.address, view.stream)
+        if view.stream is not None and view.stream != self.stream:
+            _core.cuda_order(self.device, view.stream, self.stream)
+            self.others.add(view.stream)
         return True
+
+    def done(self) -> None:
+        """Lets the other streams write or release their arrays only after what was put on the call's."""
+        for stream in self.others:
+            _core.cuda_order(self.device, self.stream, stream)
 
 
 def directions_of(layer: Any) -> Sequence[Any]:
@@ -123,7 +133,10 @@ def run(layer: Any, library: Library, rows: Rows, first: list[Any], mask: Any, l
             )
             for index, one in enumerate(ways)
         ]
-        _launch(place, rows, keep, ways[0], directions)
+        try:
+            _launch(place, rows, keep, ways[0], directions)
+        finally:
+            place.done()
     outputs.merge()
     results = [library.returned(one, like) for one in outputs.arrays]
     states = _recorded(place, ways, finals, bool(layer.return_state), like)

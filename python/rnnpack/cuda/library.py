@@ -13,6 +13,10 @@ from rnnpack import _core
 _FILE = "librnnpack_cuda.so"
 _PACKAGE = "rnnpack_cuda13"
 _VARIABLE = "RNNPACK_CUDA_PLUGIN"
+_FORKED = (
+    "this process was forked from one that uses CUDA, which does not work in the copy: start workers with "
+    'the "spawn" method, as multiprocessing.set_start_method("spawn") does'
+)
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,26 @@ class _Loading:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded = False
+        self._process = 0  # that has loaded it
         self._asked: str | None = None  # the variable when it failed; "" where it was not set
         self._reason: str | None = None
 
     def reason(self) -> str | None:
         """Why the plugin cannot be used; None once it is loaded."""
         if self._loaded:
-            return None
+            return None if self.is_ours() else _FORKED
         with self._lock:
             asked = os.environ.get(_VARIABLE, "")
             if not self._loaded and self._asked != asked:
                 self._reason = _load(asked)
                 self._asked = asked
+                self._process = os.getpid()
                 self._loaded = self._reason is None
             return self._reason
+
+    def is_ours(self) -> bool:
+        """Whether it is this process that has loaded the plugin, and not one that it was forked from."""
+        return self._process == os.getpid()
 
 
 _loading = _Loading()
@@ -97,6 +107,12 @@ def require(number: int) -> None:
     reason = reason_against(number)
     if reason is not None:
         raise RuntimeError(f"device: {reason}")
+
+
+def release(number: int, address: int, stream: int) -> None:
+    """Gives memory of a GPU back; in a forked process nothing, as the memory is the other's."""
+    if _loading.is_ours():
+        _core.cuda_release(number, address, stream)
 
 
 def _load(asked: str) -> str | None:

@@ -50,12 +50,6 @@ def upload(device: int, address: int, values: NDArray[np.generic], dtype: str, s
         _core.cuda_copy(device, address, _address(stored), stored.nbytes, stream)
 
 
-def wait(device: int, address: int, stream: int) -> None:
-    """Waits until the stream has done what it was given; reads one byte at the address."""
-    byte = np.empty(1, np.uint8)
-    _core.cuda_copy(device, _address(byte), address, 1, stream)
-
-
 def _rounded_to_bfloat16(values: NDArray[np.generic]) -> NDArray[np.uint16]:
     """The upper halves of floats, rounded to nearest, ties to even; NaN stays NaN."""
     floats = np.ascontiguousarray(values, np.float32)

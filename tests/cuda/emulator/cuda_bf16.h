@@ -19,7 +19,6 @@ inline __nv_bfloat16 __float2bfloat16_rn(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   return {static_cast<unsigned short>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
-inline __nv_bfloat16 __float2bfloat16(float value) { return __float2bfloat16_rn(value); }
 inline float __bfloat162float(__nv_bfloat16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
 }

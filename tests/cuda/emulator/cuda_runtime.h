@@ -17,6 +17,7 @@
 //   RNNPACK_EMULATOR_ORDER    of threads and blocks: "forward" (default), "backward", or a number that seeds a shuffle
 //   RNNPACK_EMULATOR_CHECK    1: look for stray writes after each kernel, not only when memory is released; the tests
 //                             also build kernels whose every access is checked (engine/accesses.h)
+//   RNNPACK_EMULATOR_LAUNCHES a file that gets a line for each launch of a kernel
 //   RNNPACK_EMULATOR_DEVICES  how many devices there are; default 1
 #pragma once
 

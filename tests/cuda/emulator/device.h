@@ -15,7 +15,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after the other
@@ -101,17 +100,7 @@ T __shfl_xor_sync(std::uint32_t mask, T value, int bits, int width = warpSize,
   return emulator::shuffle(mask, value, width, where, [=](int lane) { return lane ^ bits; });
 }
 
-template <class T>
-T __ldg(const T* from) {
-  return *from;
-}
-
-inline int __float_as_int(float value) { return std::bit_cast<int>(value); }
-inline float __int_as_float(int bits) { return std::bit_cast<float>(bits); }
 inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
-inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
-inline long long __double_as_longlong(double value) { return std::bit_cast<long long>(value); }
-inline double __longlong_as_double(long long bits) { return std::bit_cast<double>(bits); }
 
 // nvcc's min and max take mixed types, too.
 template <class A, class B>

@@ -20,8 +20,6 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidPitchValue = 12,
-  cudaErrorInvalidMemcpyDirection = 21,
-  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
@@ -57,14 +55,8 @@ enum cudaMemcpyKind {
 };
 enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeHost, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
 enum cudaDeviceAttr {
-  cudaDevAttrMaxThreadsPerBlock = 1,
   cudaDevAttrMultiProcessorCount = 16,
-  cudaDevAttrComputeCapabilityMajor = 75,
-  cudaDevAttrComputeCapabilityMinor = 76,
-  cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
-  cudaDevAttrMemoryPoolsSupported = 115,
 };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureStatus {
   cudaStreamCaptureStatusNone,
   cudaStreamCaptureStatusActive,
@@ -75,17 +67,9 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeThreadLocal,
   cudaStreamCaptureModeRelaxed,
 };
-enum cudaLaunchAttributeID {
-  cudaLaunchAttributeIgnore = 0,
-  cudaLaunchAttributeClusterDimension = 4,
-  cudaLaunchAttributeProgrammaticStreamSerialization = 6,
-};
 
-inline constexpr unsigned cudaStreamDefault = 0;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
-inline constexpr unsigned cudaEventDefault = 0;
 inline constexpr unsigned cudaEventDisableTiming = 2;
-inline constexpr unsigned cudaHostAllocDefault = 0;
 
 struct cudaDeviceProp {
   char name[256];
@@ -108,13 +92,8 @@ struct cudaPointerAttributes {
   void* hostPointer;
 };
 
-struct cudaLaunchAttribute {
-  cudaLaunchAttributeID id;
-  union {
-    dim3 clusterDim;
-    int programmaticStreamSerializationAllowed;
-  } val;
-};
+// Of launches; none is emulated.
+struct cudaLaunchAttribute;
 
 struct cudaLaunchConfig_t {
   dim3 gridDim;
@@ -141,7 +120,6 @@ EMULATED_CUDA cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 EMULATED_CUDA cudaError_t cudaFree(void* memory);
 EMULATED_CUDA cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream);
 EMULATED_CUDA cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream);
-EMULATED_CUDA cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned flags);
 EMULATED_CUDA cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
 EMULATED_CUDA cudaError_t cudaFreeHost(void* memory);
 EMULATED_CUDA cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address);
@@ -192,9 +170,4 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
         },
         arguments);
   });
-}
-
-template <class Function>
-cudaError_t cudaFuncSetAttribute(Function* /*kernel*/, cudaFuncAttribute /*attribute*/, int /*value*/) {
-  return cudaSuccess;
 }

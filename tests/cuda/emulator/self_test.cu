@@ -79,6 +79,19 @@ __global__ void __launch_bounds__(block_threads) exchange(meeting kind, const fl
   to[threadIdx.x] = part[threadIdx.x ^ 1];
 }
 
+// All threads of a block read what one of them wrote, and then it is written again.
+template <bool SecondBarrier>
+__global__ void __launch_bounds__(block_threads) spread(const float* from, float* to) {
+  __shared__ float one;
+  if (threadIdx.x == 0) one = from[blockIdx.x];
+  __syncthreads();
+  const float got = one;
+  if (SecondBarrier) __syncthreads();
+  if (threadIdx.x == 5) one = got + 1;
+  __syncthreads();
+  to[blockIdx.x * blockDim.x + threadIdx.x] = one + got;
+}
+
 // Every block writes its number: whoever comes last wins.
 __global__ void last_block(float* to) {
   if (threadIdx.x == 0) *to = static_cast<float>(blockIdx.x);
@@ -168,6 +181,11 @@ TEST_FUNCTION cudaError_t start_reverse(bool barrier, int blocks, const float* f
 
 TEST_FUNCTION cudaError_t start_exchange(int kind, const float* from, float* to) {
   return start(nullptr, dim3(1), block_threads, exchange, static_cast<meeting>(kind), from, to);
+}
+
+TEST_FUNCTION cudaError_t start_spread(bool second_barrier, int blocks, const float* from, float* to) {
+  return start(nullptr, dim3(static_cast<unsigned>(blocks)), block_threads,
+               second_barrier ? spread<true> : spread<false>, from, to);
 }
 
 TEST_FUNCTION cudaError_t start_last_block(int blocks, float* to) {

@@ -71,9 +71,13 @@ class access_checker {
     if (!shared && !allocated(address, bytes))
       fail_with(cudaErrorIllegalAddress,
                 std::string(write ? "a write to " : "a read from ") + describe(address, bytes) + place_of(code));
-    for (std::size_t i = 0; i < bytes; ++i)
-      if (remember(history(address + i), write, shared))
-        fail_with(cudaErrorLaunchFailure, "a race for " + describe(address + i, 1) + place_of(code));
+    const moment now = current_moment();
+    for (std::size_t i = 0; i < bytes;) {
+      page& one = page_of(address + i);
+      for (std::size_t at = (address + i) % page_bytes; at < page_bytes && i < bytes; ++at, ++i)
+        if (races(one.bytes[at], now, write, shared))
+          fail_with(cudaErrorLaunchFailure, "a race for " + describe(address + i, 1) + place_of(code));
+    }
   }
 
  private:
@@ -101,40 +105,43 @@ class access_checker {
     return text.str();
   }
 
-  byte_history& history(std::uintptr_t address) {
+  page& page_of(std::uintptr_t address) {
     std::unique_ptr<page>& one = pages_[address / page_bytes];
     if (!one) one = std::make_unique<page>();
     if (one->kernel != kernel_) *one = {.kernel = kernel_, .bytes = {}};
-    return one->bytes[address % page_bytes];
+    return *one;
   }
 
   // Whether what was done then comes before what is done now, in any order of threads and blocks.
-  static bool ordered(const moment& then, const moment& now, bool shared) {
-    if (then.block != now.block) return shared;  // every block has shared memory of its own
+  static bool ordered(const moment& then, const moment& now) {
+    if (then.block != now.block) return false;
     if (then.thread == now.thread || then.barrier < now.barrier) return true;
     return then.thread / 32 == now.thread / 32 && then.warp_sync < now.warp_sync;
   }
 
+  // Whether no barrier of a block lies between.
+  static bool same_meeting(const moment& then, const moment& now) {
+    return then.block != now.block || then.barrier == now.barrier;
+  }
+
   // Notes an access to one byte, and says whether it races with an earlier one.
-  static bool remember(byte_history& byte, bool write, bool shared) {
-    const moment now = current_moment();
-    const bool after_write = !byte.written || ordered(byte.write, now, shared);
-    const bool after_reads =
-        !byte.was_read || (ordered(byte.read, now, shared) && !(byte.read_by_many && same_meeting(byte.read, now)));
+  static bool races(byte_history& byte, const moment& now, bool write, bool shared) {
+    const std::uint32_t last_block = byte.was_read ? byte.read.block : byte.write.block;
+    if (shared && last_block != now.block) byte = {};  // every block has shared memory of its own
+    const bool after_write = !byte.written || ordered(byte.write, now);
+    const bool many = byte.read_by_many && same_meeting(byte.read, now);
+    const bool after_reads = !byte.was_read || (ordered(byte.read, now) && !many);
     if (write) {
-      byte = {.write = now, .written = true};
+      byte = {};
+      byte.write = now;
+      byte.written = true;
       return !after_write || !after_reads;
     }
-    byte.read_by_many = byte.was_read && same_meeting(byte.read, now) &&
-                        (byte.read_by_many || byte.read.thread != now.thread || byte.read.block != now.block);
+    const bool another = byte.read.thread != now.thread || byte.read.block != now.block;
+    byte.read_by_many = byte.was_read && same_meeting(byte.read, now) && (byte.read_by_many || another);
     byte.read = now;
     byte.was_read = true;
     return !after_write;
-  }
-
-  // Whether no barrier of a block is known to lie between.
-  static bool same_meeting(const moment& then, const moment& now) {
-    return then.block != now.block || then.barrier == now.barrier;
   }
 
   const range library_ = find_library();

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <sstream>
 #include <string_view>
 
@@ -61,10 +62,18 @@ cudaError_t check_shape(const cudaLaunchConfig_t& config) {
                           block.y <= most_threads && std::uint64_t{block.x} * block.y * block.z <= most_threads;
   if (!block_fits) return refuse(cudaErrorInvalidConfiguration, "the block is empty or too large");
   if (config.dynamicSmemBytes != 0) return refuse(cudaErrorNotSupported, "dynamic shared memory is not emulated");
-  for (unsigned i = 0; i < config.numAttrs; ++i)
-    if (config.attrs[i].id == cudaLaunchAttributeClusterDimension)
-      return refuse(cudaErrorNotSupported, "clusters are not emulated");
+  if (config.numAttrs != 0) return refuse(cudaErrorNotSupported, "attributes of launches are not emulated");
   return cudaSuccess;
+}
+
+// One line a launch: its grid, its block and its kernel.
+void note(const cudaLaunchConfig_t& config, const void* kernel) {
+  const char* const file = std::getenv("RNNPACK_EMULATOR_LAUNCHES");
+  if (file == nullptr) return;
+  std::ofstream line(file, std::ios::app);
+  for (const dim3& shape : {config.gridDim, config.blockDim})
+    line << shape.x << ' ' << shape.y << ' ' << shape.z << ' ';
+  line << name_of(kernel) << '\n';
 }
 
 }  // namespace
@@ -110,6 +119,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
     if (const cudaError_t error = check_shape(config); error != cudaSuccess) return error;
     const std::optional<order> order = order_asked_for(here.launches++);
     if (!order) return refuse(cudaErrorInvalidValue, "RNNPACK_EMULATOR_ORDER is not forward, backward or a number");
+    note(config, kernel);
     const kernel_launch one{config.gridDim, config.blockDim, std::move(thread)};
     here.queues.add(to, [&here, one, order, kernel] {
       if (auto failed = run_kernel(one, *order)) {
@@ -164,12 +174,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       [&](machine&) {
         if (device < 0 || device >= emulator::device_count()) return cudaErrorInvalidDevice;
         switch (attribute) {
-          case cudaDevAttrMaxThreadsPerBlock: *value = emulator::most_threads; return cudaSuccess;
           case cudaDevAttrMultiProcessorCount: *value = emulator::multiprocessors; return cudaSuccess;
-          case cudaDevAttrComputeCapabilityMajor: *value = 9; return cudaSuccess;
-          case cudaDevAttrComputeCapabilityMinor: *value = 0; return cudaSuccess;
-          case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = emulator::most_shared_bytes; return cudaSuccess;
-          case cudaDevAttrMemoryPoolsSupported: *value = 1; return cudaSuccess;
         }
         return refuse(cudaErrorInvalidValue, "an attribute that is not emulated");
       },
@@ -212,8 +217,6 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidPitchValue: return "cudaErrorInvalidPitchValue";
-    case cudaErrorInvalidMemcpyDirection: return "cudaErrorInvalidMemcpyDirection";
-    case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle: return "cudaErrorInvalidResourceHandle";

@@ -58,7 +58,7 @@ enum class reports { always, later };  // later: the result of the call says not
 template <class Function>
 cudaError_t call(Function function, reports when = reports::always) {
   machine& here = the_machine();
-  const std::lock_guard guard(here.lock);
+  const std::scoped_lock guard(here.lock);
   thread_state& thread = this_thread();
   const auto run = [&]() -> cudaError_t {
     if (device_count() == 0) return cudaErrorNoDevice;

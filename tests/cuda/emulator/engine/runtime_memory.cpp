@@ -181,14 +181,12 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
       reports::later);
 }
 
-cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   return call([&](machine& here) {
     emulator::not_while_capturing(here);
     return allocate(here, memory, bytes, false);
   });
 }
-
-cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaHostAlloc(memory, bytes, 0); }
 
 cudaError_t cudaFreeHost(void* memory) {
   return call(
