@@ -25,18 +25,6 @@ void raise(PyObject* type, std::string_view text) {
   throw py::error_already_set();
 }
 
-namespace {
-
-PyObject* exception_for(cuda::result ended) {
-  switch (ended) {
-    case cuda::result::out_of_memory: return PyExc_MemoryError;
-    case cuda::result::invalid: return PyExc_ValueError;
-    default: return PyExc_RuntimeError;
-  }
-}
-
-}  // namespace
-
 void require_success(cuda::result ended, const cuda::failure& why) {
   if (ended == cuda::result::ok) return;
   if (ended == cuda::result::interrupted && PyErr_Occurred() != nullptr) throw py::error_already_set();

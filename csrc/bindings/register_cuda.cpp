@@ -22,7 +22,7 @@ void load(const std::filesystem::path& path) {
     } catch (const cuda::load_error& error) {
       type = PyExc_OSError;
       text = error.what();
-    } catch (const std::exception& error) {
+    } catch (const std::runtime_error& error) {
       type = PyExc_RuntimeError;
       text = error.what();
     }

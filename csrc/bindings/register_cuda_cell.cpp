@@ -31,10 +31,6 @@ std::vector<const cuda_cell*> unwrap_cuda(const cell_objects& objects, bool doub
                             std::string(name_of(formats(), cells.front()->format())) + " and " +
                             std::string(name_of(formats(), cell.format())));
     append_cell(cells, &cell);
-    if (cell.format() != cells.front()->format())
-      throw py::value_error("cells: expected all of one number format, got " +
-                            std::string(name_of(formats(), cells.front()->format())) + " and " +
-                            std::string(name_of(formats(), cell.format())));
   }
   return cells;
 }

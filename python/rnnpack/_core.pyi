@@ -345,8 +345,7 @@ class CudaCall:
         zero_output_for_mask: masked steps give zeros instead of the previous output.
         directions: one or two, each with its cells; address and time, batch and feature stride of inputs;
             addresses of first states (0: zeros) or None; addresses of final states or None; address and time
-            and batch stride of outputs; go_backwards; whether outputs are turned round. Batch strides of
-            ragged rows are 0.
+            and batch stride of outputs; go_backwards; whether outputs are turned round.
 
     Raises:
         ValueError: numbers, sizes or strides do not go together, the cells of a direction have different
@@ -370,7 +369,7 @@ class CudaCall:
     @property
     def workspace_bytes(self) -> int: ...
     def run(self, workspace: int, stream: int) -> None:
-        """Put the call on a stream and return.
+        """Puts the call on a stream and returns.
 
         Args:
             workspace: address of `workspace_bytes` of device memory, aligned to 256; needed until the stream
@@ -384,7 +383,7 @@ class CudaCall:
         """
 
 def cuda_load(path: str) -> None:
-    """Load the plugin for good; the same path again: nothing.
+    """Loads the plugin for good; the same path again does nothing.
 
     Raises:
         OSError: the file cannot be loaded.
@@ -443,7 +442,7 @@ def cuda_run_bidirectional(
 def cuda_merge(
     device: int, mode: str, element: str, count: int, a: int, b: int, to: int, stream: int
 ) -> None:
-    """Put on a stream: `to` = `a` merged with `b`, `count` contiguous values, mode "sum", "mul" or "ave".
+    """Puts on a stream: `to` = `a` merged with `b`, `count` contiguous values, mode "sum", "mul" or "ave".
 
     Raises:
         ValueError: a name is unknown, or an address is 0.
@@ -466,10 +465,10 @@ def cuda_allocate(device: int, nbytes: int, stream: int) -> int:
     """
 
 def cuda_release(device: int, address: int, stream: int) -> None:
-    """Give memory of `cuda_allocate` back, in the order of the stream."""
+    """Gives memory of `cuda_allocate` back, in the order of the stream."""
 
 def cuda_copy(device: int, to: int, from_: int, nbytes: int, stream: int) -> None:
-    """Copy bytes between the host and a GPU, or within one, after what the stream holds; waits for it.
+    """Copies bytes between the host and a GPU, or within one, after what the stream holds; waits for it.
 
     Raises:
         ValueError: an address is 0.

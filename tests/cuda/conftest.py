@@ -12,9 +12,6 @@ from collections.abc import Iterator
 import plugin_build
 import pytest
 from cuda_functions import Cuda
-from fake_plugin import fake_library, fake_process
-
-__all__ = ["fake_library", "fake_process"]  # fixtures as well
 
 
 def _on_a_gpu() -> bool:
