@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -126,7 +127,7 @@ py::object make(const py::object& owner, std::uintptr_t address, const std::vect
                     .deleter = &give_back};
   PyObject* const capsule = PyCapsule_New(&array->managed, dlpack::managed_tensor::capsule_name, &give_back_unconsumed);
   if (capsule == nullptr) throw py::error_already_set();
-  [[maybe_unused]] const shown_array* const kept = array.release();  // the capsule's
+  static_cast<void>(array.release());  // NOLINT(bugprone-unused-return-value): the capsule has it
   return py::reinterpret_steal<py::object>(capsule);
 }
 

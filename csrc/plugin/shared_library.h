@@ -15,7 +15,7 @@ class shared_library {
   void* find(const char* symbol) const;
 
   // Lets the library stay when this object goes.
-  void keep() { static_cast<void>(handle_.release()); }
+  void keep() { static_cast<void>(handle_.release()); }  // NOLINT(bugprone-unused-return-value): that is the point
 
  private:
   struct closing {
