@@ -49,8 +49,9 @@ def format_of(layer: Any) -> str:
 def _lifter(layer: Any, features: int) -> Callable[[Any], tolerance.Bounded]:
     """Rows of the oracle with the error of the layer's format.
 
-    In a reduced format both factors of a product are off by u, which is 2 u and a little for the product; that
-    little also covers sums in float32, whose error is far below u. Everything else counts with the same u.
+    In a reduced format both factors of a product are off by u, which is 2 u and a little for the product;
+    that little also covers sums in float32, whose error is far below u. Everything else counts with the
+    same u.
     """
     number_format = format_of(layer)
     full = number_format in ("float32", "float64")
