@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bindings/cuda_plugin.h"
@@ -56,7 +57,7 @@ const dlpack::tensor& tensor_in(const py::object& capsule) {
 
 py::tuple read(const py::object& capsule) {
   const dlpack::tensor& tensor = tensor_in(capsule);
-  if (tensor.ndim < 0 || tensor.ndim > static_cast<std::int32_t>(most_axes))
+  if (tensor.ndim < 0 || std::cmp_greater(tensor.ndim, most_axes))
     throw py::value_error("capsule: expected 0 to 32 axes, got " + std::to_string(tensor.ndim));
   if (tensor.ndim > 0 && tensor.shape == nullptr) throw py::value_error("capsule: expected a shape, got none");
   const std::vector<std::int64_t> shape(tensor.shape, tensor.shape + tensor.ndim);
@@ -125,7 +126,7 @@ py::object make(const py::object& owner, std::uintptr_t address, const std::vect
                     .deleter = &give_back};
   PyObject* const capsule = PyCapsule_New(&array->managed, dlpack::managed_tensor::capsule_name, &give_back_unconsumed);
   if (capsule == nullptr) throw py::error_already_set();
-  static_cast<void>(array.release());  // the capsule's
+  [[maybe_unused]] const shown_array* const kept = array.release();  // the capsule's
   return py::reinterpret_steal<py::object>(capsule);
 }
 

@@ -57,10 +57,11 @@ def same(result: Any, other: Any) -> None:
 @pytest.mark.parametrize("name", ["lstm", "gru reset before", "stack"])
 def test_masks(name: str, mask: str, zero: bool, go_backwards: bool) -> None:
     flags = {"zero_output_for_mask": zero, "go_backwards": go_backwards}
-    layer = on_cuda(name, return_sequences=True, return_state=True, **flags)
-    states = first_states(layer, B)
-    result = layer(X, mask=MASKS[mask], initial_state=states)
-    assert_right(layer, result, X, MASKS[mask], states)
+    for sequences in (False, True):
+        layer = on_cuda(name, return_sequences=sequences, return_state=True, **flags)
+        states = first_states(layer, B)
+        result = layer(X, mask=MASKS[mask], initial_state=states)
+        assert_right(layer, result, X, MASKS[mask], states)
 
 
 @pytest.mark.parametrize("zero", [False, True])

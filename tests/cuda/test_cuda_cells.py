@@ -34,6 +34,13 @@ SIZES = [
 ]
 
 
+# A SimpleRNN has no gates.
+ROLES = [
+    *((kind, "activation") for kind in CELLS),
+    *((kind, "recurrent_activation") for kind in CELLS if kind != "simple"),
+]
+
+
 def made(kind: str, number_format: str, features: int, **kwargs: Any) -> Any:
     """A layer on the GPU that computes in a number format, with weights of order one."""
     dtype = number_format if number_format in FULL else None
@@ -96,7 +103,7 @@ def check(
 @pytest.mark.parametrize("number_format", FORMATS)
 @pytest.mark.parametrize("kind", CELLS)
 def test_sizes(kind: str, number_format: str, size: tuple[int, int, int]) -> None:
-    check(kind, number_format, size)
+    check(kind, number_format, size, steps=1 if size == SIZES[-1] else 2)
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
@@ -107,12 +114,9 @@ def test_masks_backwards(kind: str, number_format: str, use_bias: bool) -> None:
     check(kind, number_format, (9, 6, 10), 4, True, zero_output_for_mask=True, use_bias=use_bias)
 
 
-@pytest.mark.parametrize("role", ["activation", "recurrent_activation"])
 @pytest.mark.parametrize("function", reference.ELEMENTWISE)
-@pytest.mark.parametrize("kind", CELLS)
-def test_activations(kind: str, function: str, role: str) -> None:
-    if kind == "simple" and role == "recurrent_activation":
-        pytest.skip("a SimpleRNN has no gates")
+@pytest.mark.parametrize("kind, role", ROLES)
+def test_activations(kind: str, role: str, function: str) -> None:
     for number_format in FORMATS:
         check(kind, number_format, (3, 4, 9), **{role: function})
 
@@ -154,7 +158,7 @@ def test_many_rows_have_kernels_of_their_own(
     kind: str, number_format: str, function: str, launches: Callable[[], list[int]]
 ) -> None:
     """So that the sizes above have covered both shapes; doubles and rarer activations are left to one."""
-    steps = 3
+    steps = 2
     of_inputs, of_h = _products(kind)
     ran = {}
     for rows in (7, 130):
@@ -171,7 +175,7 @@ def test_many_rows_have_kernels_of_their_own(
 
 
 @pytest.mark.skipif(ON_A_GPU, reason="a GPU has no order that can be asked for")
-@pytest.mark.parametrize("size", [(18, 5, 9), (130, 40, 33)], ids=str)
+@pytest.mark.parametrize("size", [(18, 5, 9), (70, 40, 33)], ids=str)
 @pytest.mark.parametrize("number_format", FORMATS)
 @pytest.mark.parametrize("kind", CELLS)
 def test_same_bits_in_any_order_of_threads(
@@ -191,7 +195,7 @@ def test_same_bits_in_any_order_of_threads(
 @pytest.mark.skipif(ON_A_GPU, reason="only the emulator checks accesses")
 def test_accesses_are_within_bounds_and_do_not_race() -> None:
     """Some of the tests above once more, where each access of a kernel to memory is checked."""
-    some = "masks_backwards and True and (bfloat16 or float64) or sizes and 17 and (tf32 or float32)"
+    some = "masks_backwards and True and bfloat16 or sizes and 17 and (tf32 or float64)"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some, __file__]
     environment = {**os.environ, "RNNPACK_EMULATOR_CHECK": "1"}
     environment.pop("RNNPACK_CUDA_PLUGIN")

@@ -1,4 +1,4 @@
-"""Number formats of layers on a GPU, and the kernels for few rows and for many, against the float64 oracle."""
+"""Number formats of layers on a GPU, and the kernels for few rows and for many, against the oracle."""
 
 from __future__ import annotations
 
