@@ -27,6 +27,8 @@ ABOUT_THE_CPU = {
     "test_native_pair": "what is prepared, and how often, is the CPU's",
     "test_device_argument": "expects layers on the CPU, and machines without a plugin",
     "test_same_bits": "on a GPU a row's bits depend on its batch",
+    "keeps_the_bits_of_a_row": "on a GPU a row's bits depend on its batch",
+    "test_a_row_alone_gives_the_same_bits": "on a GPU a row's bits depend on its batch",
 }
 
 _on_the_cpu = device.cells_of
