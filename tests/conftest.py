@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import golden_log
 import pytest
@@ -11,6 +13,13 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With RNNPACK_TEST_DEVICE=cuda, layers that can compute on a GPU."""
+    if os.environ.get("RNNPACK_TEST_DEVICE") == "cuda":
+        sys.path.insert(0, str(Path(__file__).parent / "cuda"))
+        config.pluginmanager.import_plugin("layers_on_cuda")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,6 +1,6 @@
 """A pytest plugin that runs any test with the layers that can on a GPU instead of the CPU.
 
-    PYTHONPATH=tests:tests/cuda python -m pytest -p layers_on_cuda tests/contract tests/goldens
+    RNNPACK_TEST_DEVICE=cuda python -m pytest tests/contract tests/goldens
 
 Layers on the device "cpu" whose cells have native kernels compute on a GPU; others, custom cells first of
 all, stay where they are, and so do layers with dropout. The GPU is emulated, unless RNNPACK_TEST_GPU=1
@@ -22,6 +22,13 @@ from rnnpack.layers import device, native_pair
 # Parts of the tests' names, and why they say nothing about a GPU.
 ABOUT_THE_CPU = {
     "test_explain.py::test_an_unknown_instruction_set_is_an_error": "RNNPACK_ISA is about the CPU",
+    "test_an_unknown_instruction_set_leaves_the_layer_unbuilt": "RNNPACK_ISA is about the CPU",
+    "test_prepared_": "prepared calls are the CPU's",
+    "test_native_pair": "what is prepared, and how often, is the CPU's",
+    "test_device_argument": "expects layers on the CPU, and machines without a plugin",
+    "test_same_bits": "on a GPU a row's bits depend on its batch",
+    "keeps_the_bits_of_a_row": "on a GPU a row's bits depend on its batch",
+    "test_a_row_alone_gives_the_same_bits": "on a GPU a row's bits depend on its batch",
 }
 
 _on_the_cpu = device.cells_of

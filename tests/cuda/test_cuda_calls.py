@@ -84,6 +84,7 @@ class Case:
 
 CELL = st.tuples(st.sampled_from(sorted(CELLS)), st.integers(1, 20))
 STACK = st.lists(CELL, min_size=1, max_size=3).map(tuple)
+LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=6).filter(any)
 PRECISION = st.sampled_from(["full", "full", "tf32", "bfloat16", "float16"])
 
 
