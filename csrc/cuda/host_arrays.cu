@@ -34,6 +34,11 @@ class copier_pool {
     const std::scoped_lock locked(mutex_);
     if (idle_[device].size() < most_idle) idle_[device].push_back(std::move(copier));
   }
+  void clear(int device) {
+    std::vector<std::unique_ptr<pinned_copier>> idle;
+    const std::scoped_lock locked(mutex_);
+    idle_[device].swap(idle);
+  }
 
  private:
   std::mutex mutex_;
@@ -211,23 +216,33 @@ class device_arrays {
   std::byte* run_memory_ = nullptr;
 };
 
+// Never destroyed: when the process ends, CUDA may be gone before, and threads may still be here.
+copier_pool& pool() {
+  static copier_pool& all = *std::make_unique<copier_pool>().release();
+  return all;
+}
+
 }  // namespace
 
+void release_idle_memory(int device) {
+  const current_device here(device);
+  const relaxed_capture allowed;
+  pool().clear(device);
+}
+
 bool run_on_host_arrays(const call& one, const interruption* question) {
-  // Never destroyed: when the process ends, CUDA may be gone before, and threads may still be here.
-  static copier_pool& pool = *std::make_unique<copier_pool>().release();
   const int device = one.directions[0].cells[0]->device;
   const current_device here(device);
   const relaxed_capture allowed;
   const std::size_t bytes = device_arrays(one, workspace(nullptr)).bytes();
   std::unique_ptr<pinned_copier> copier =
-      pool.take(device);  // not given back where something fails: copies may be under way
+      pool().take(device);  // not given back where something fails: copies may be under way
   const device_arrays arrays(one, workspace(copier->device_block(bytes)));
   arrays.copy_in(*copier);
   const bool done = arrays.run(copier->stream(), question);
   if (done) arrays.copy_out(*copier);
   copier->synchronize();
-  pool.give_back(device, std::move(copier));
+  pool().give_back(device, std::move(copier));
   return done;
 }
 

@@ -8,4 +8,7 @@ namespace rnnpack::cuda {
 // See `plugin::run_on_host_arrays`. False: interrupted.
 bool run_on_host_arrays(const call& one, const interruption* question);
 
+// Gives back what calls keep between them on a device.
+void release_idle_memory(int device);
+
 }  // namespace rnnpack::cuda

@@ -40,6 +40,17 @@ result guarded(failure* why, Work work) {
   }
 }
 
+// Calls keep memory for the next one; where it is missing elsewhere, it is given back.
+template <class Work>
+result with_idle_memory(std::int32_t device, Work work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    release_idle_memory(device);
+  }
+  return work();
+}
+
 result count_devices(std::int32_t* count, failure* why) {
   return guarded(why, [&] {
     int found = 0;
@@ -65,8 +76,10 @@ result describe_device(std::int32_t device, device_info* info, failure* why) {
 
 result make_cell(std::int32_t device, const cell_weights* weights, packed_cell** made, failure* why) {
   return guarded(why, [&] {
-    *made = pack_cell(device, *weights).release();
-    return result::ok;
+    return with_idle_memory(device, [&] {
+      *made = pack_cell(device, *weights).release();
+      return result::ok;
+    });
   });
 }
 
@@ -104,7 +117,10 @@ result run_on_stream(const call* one, void* memory, void* stream, const interrup
 }
 
 result run_host(const call* one, const interruption* question, failure* why) {
-  return guarded(why, [&] { return run_on_host_arrays(*one, question) ? result::ok : result::interrupted; });
+  return guarded(why, [&] {
+    return with_idle_memory(one->directions[0].cells[0]->device,
+                            [&] { return run_on_host_arrays(*one, question) ? result::ok : result::interrupted; });
+  });
 }
 
 result merge(std::int32_t device, merge_mode mode, element type, std::size_t count, const void* a, const void* b,
@@ -134,9 +150,11 @@ result order(std::int32_t device, void* earlier, void* later, failure* why) {
 result allocate(std::int32_t device, std::size_t bytes, void* stream, void** memory, failure* why) {
   return guarded(why, [&] {
     const current_device here(device);
-    check(cudaMallocAsync(memory, std::max<std::size_t>(bytes, 1), static_cast<cudaStream_t>(stream)),
-          "taking device memory");
-    return result::ok;
+    return with_idle_memory(device, [&] {
+      check(cudaMallocAsync(memory, std::max<std::size_t>(bytes, 1), static_cast<cudaStream_t>(stream)),
+            "taking device memory");
+      return result::ok;
+    });
   });
 }
 
