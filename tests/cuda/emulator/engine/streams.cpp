@@ -1,6 +1,12 @@
 #include "engine/streams.h"
 
 namespace emulator {
+namespace {
+
+// A real stream takes about so much work; who gives it more waits for room.
+constexpr std::size_t most_waiting = 1024;
+
+}  // namespace
 
 std::shared_ptr<stream> streams::legacy(int device) {
   std::shared_ptr<stream>& one = legacy_[device];
@@ -44,6 +50,7 @@ point streams::add(const std::shared_ptr<stream>& to, work run, std::vector<poin
     after.push_back({first, first->issued});
   }
   std::erase_if(after, [](const point& one) { return one.on->done >= one.count; });
+  if (to->queue.size() >= most_waiting) step(*to);
   to->queue.push_back({std::move(run), std::move(after)});
   return {to, ++to->issued};
 }
