@@ -54,4 +54,9 @@ struct activation_pair {
   activation recurrent;
 };
 
+// Whether a cell computes with Keras' defaults, which kernels have compiled in.
+constexpr bool are_defaults(cell_kind kind, activation_pair pair) {
+  return pair.main == activation::tanh && (kind == cell_kind::simple_rnn || pair.recurrent == activation::sigmoid);
+}
+
 }  // namespace rnnpack

@@ -59,26 +59,17 @@ struct rows_and_strides {
 
 rows_and_strides two_axes(const void* data, std::size_t timesteps, std::ptrdiff_t time, std::size_t batch,
                           std::ptrdiff_t batch_stride, std::size_t values, std::size_t value_bytes) {
-  std::byte* const bytes = bytes_of(data);
+  const bool batch_outside = std::abs(batch_stride) >= std::abs(time);
   const auto in_bytes = [&](std::ptrdiff_t stride) { return stride * static_cast<std::ptrdiff_t>(value_bytes); };
-  const auto row = static_cast<std::ptrdiff_t>(values);
-  if (std::abs(batch_stride) >= std::abs(time))
-    return {.rows = {.data = bytes,
-                     .outer = batch,
-                     .inner = timesteps,
-                     .outer_stride = in_bytes(batch_stride),
-                     .inner_stride = in_bytes(time),
-                     .row_bytes = values * value_bytes},
-            .device_time = row,
-            .device_batch = row * static_cast<std::ptrdiff_t>(timesteps)};
-  return {.rows = {.data = bytes,
-                   .outer = timesteps,
-                   .inner = batch,
-                   .outer_stride = in_bytes(time),
-                   .inner_stride = in_bytes(batch_stride),
-                   .row_bytes = values * value_bytes},
-          .device_time = row * static_cast<std::ptrdiff_t>(batch),
-          .device_batch = row};
+  const host_rows rows{.data = bytes_of(data),
+                       .outer = batch_outside ? batch : timesteps,
+                       .inner = batch_outside ? timesteps : batch,
+                       .outer_stride = in_bytes(batch_outside ? batch_stride : time),
+                       .inner_stride = in_bytes(batch_outside ? time : batch_stride),
+                       .row_bytes = values * value_bytes};
+  const auto inner = static_cast<std::ptrdiff_t>(values);
+  const auto outer = inner * static_cast<std::ptrdiff_t>(rows.inner);
+  return {.rows = rows, .device_time = batch_outside ? inner : outer, .device_batch = batch_outside ? outer : inner};
 }
 
 // The call's arrays in device memory. Made twice: without memory, to learn how much it takes, and with.
@@ -235,8 +226,8 @@ bool run_on_host_arrays(const call& one, const interruption* question) {
   const current_device here(device);
   const relaxed_capture allowed;
   const std::size_t bytes = device_arrays(one, workspace(nullptr)).bytes();
-  std::unique_ptr<pinned_copier> copier =
-      pool().take(device);  // not given back where something fails: copies may be under way
+  // Not given back where something fails: copies may be under way.
+  std::unique_ptr<pinned_copier> copier = pool().take(device);
   const device_arrays arrays(one, workspace(copier->device_block(bytes)));
   arrays.copy_in(*copier);
   const bool done = arrays.run(copier->stream(), question);

@@ -5,6 +5,7 @@
 
 #include "cuda/format_list.h"
 #include "cuda/pass_list.h"
+#include "gemm/bias.h"
 
 namespace rnnpack::cuda {
 namespace {
@@ -79,19 +80,13 @@ void pack_matrix(const keras_matrix<typename F::sum>& matrix, int first_gate, in
   }
 }
 
-// What projected inputs begin with: the input bias, and for gru's z and r both biases.
+// Columns of the pass's gates, tile by tile.
 template <class T>
-void pack_bias(const cell_weights& weights, int first_gate, int gates, T* to) {
-  const auto* bias = static_cast<const T*>(weights.bias);
-  const std::size_t all = gates_of(weights.kind) * weights.units;
-  for (int gate = 0; gate < gates; ++gate) {
-    for (std::size_t unit = 0; unit < weights.units; ++unit) {
-      const std::size_t column = (first_gate + gate) * weights.units + unit;
-      T value = bias == nullptr ? T(0) : bias[column];
-      if (bias != nullptr && weights.kind == cell_kind::gru && gate < 2) value += bias[all + column];
-      to[(unit / tile_columns * gates + gate) * tile_columns + unit % tile_columns] = value;
-    }
-  }
+void pack_bias(const std::vector<T>& bias, std::size_t units, int first_gate, int gates, T* to) {
+  for (int gate = 0; gate < gates; ++gate)
+    for (std::size_t unit = 0; unit < units; ++unit)
+      to[(unit / tile_columns * gates + gate) * tile_columns + unit % tile_columns] =
+          bias[(first_gate + gate) * units + unit];
 }
 
 template <class F, class Pass>
@@ -110,11 +105,10 @@ void pack_pass(const cell_weights& weights, staging& to, packed_pass& pass) {
                  pass.input);
   pack_matrix<F>({values(weights.recurrent_kernel), weights.outputs, gates, weights.units}, Pass::first_gate,
                  Pass::gates, to, pass.recurrent);
-  pack_bias(weights, Pass::first_gate, Pass::gates, to.add<sum>(Pass::gates * padded, &pass.bias));
-  if constexpr (Pass::separate_candidate) {
-    sum* const candidate = to.add<sum>(padded, &pass.candidate_bias);
-    if (weights.bias != nullptr) std::copy_n(values(weights.bias) + 5 * weights.units, weights.units, candidate);
-  }
+  pack_bias(input_bias(weights.kind, weights.units, values(weights.bias)), weights.units, Pass::first_gate, Pass::gates,
+            to.add<sum>(Pass::gates * padded, &pass.bias));
+  if constexpr (Pass::separate_candidate)
+    std::ranges::copy(candidate_bias(weights.units, values(weights.bias)), to.add<sum>(padded, &pass.candidate_bias));
   if constexpr (Pass::peepholes > 0) {
     sum* const peepholes = to.add<sum>(Pass::peepholes * padded, &pass.peepholes);
     for (int i = 0; i < Pass::peepholes; ++i)

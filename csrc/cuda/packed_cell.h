@@ -39,10 +39,7 @@ struct packed_cell {
 
   // That a caller sees: h, or h and c.
   std::size_t states() const { return states_of(kind); }
-  bool default_activations() const {
-    return activations.main == activation::tanh &&
-           (kind == cell_kind::simple_rnn || activations.recurrent == activation::sigmoid);
-  }
+  bool default_activations() const { return are_defaults(kind, activations); }
 };
 
 std::unique_ptr<packed_cell> pack_cell(int device, const cell_weights& weights);

@@ -16,9 +16,11 @@ constexpr std::int64_t padded(std::size_t size, std::int64_t block) {
 // that its product is a large one.
 inline constexpr std::size_t chunk_bytes = std::size_t{32} << 20;
 
+// Values of one row of projected inputs.
+inline std::int64_t projected_values(const packed_pass& pass) { return std::int64_t{pass.input.tiles} * tile_columns; }
 inline std::int64_t projected_values(const packed_cell& cell) {
   std::int64_t values = 0;
-  for (const packed_pass& pass : cell.passes) values += std::int64_t{pass.input.tiles} * tile_columns;
+  for (const packed_pass& pass : cell.passes) values += projected_values(pass);
   return values;
 }
 
@@ -39,10 +41,10 @@ call_space<F>::call_space(const call& one, std::span<const direction> given, wor
     space.inputs = memory.take<operand>(checked_product(slots, space.padded_inputs));
     space.first_live = one.mask == nullptr && one.row_splits == nullptr ? nullptr : memory.take<std::int64_t>(batch);
     for (int pass = 0; pass < 2; ++pass) {
-      std::size_t values = 0;
+      std::int64_t values = 0;
       for (std::size_t i = 0; i < way.cell_count; ++i)
         if (const auto& passes = way.cells[i]->passes; static_cast<std::size_t>(pass) < passes.size())
-          values = std::max<std::size_t>(values, passes[pass].input.tiles * std::size_t{tile_columns});
+          values = std::max(values, projected_values(passes[pass]));
       space.projected[pass] = memory.take<sum>(checked_product(slots, values));
     }
     for (std::size_t i = 0; i < way.cell_count; ++i) {
@@ -215,12 +217,11 @@ class time_loop {
     const cell_space<F>& one = way.cells[cell];
     const packed_pass& weights = one.cell->passes[pass];
     const bool last_pass = pass + 1 == one.cell->passes.size();
-    const std::int64_t projected_row = std::int64_t{weights.input.tiles} * tile_columns;
     args = {.product = product(weights.recurrent, pass == 0 ? one.slot(rows_, step) : one.halfway, rows_),
             .where = where(way),
             .step = first + step,
             .units = static_cast<std::int32_t>(weights.units),
-            .projected = way.projected[pass] + step * rows_ * projected_row,
+            .projected = way.projected[pass] + step * rows_ * projected_values(weights),
             .candidate_bias = static_cast<const sum*>(weights.candidate_bias),
             .peepholes = static_cast<const sum*>(weights.peepholes),
             .h = one.h,

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "gemm/bias.h"
+
 namespace rnnpack {
 namespace {
 
@@ -23,25 +25,6 @@ buffer<T> pack_bias(const T* bias, std::size_t gates, std::size_t units, const p
   buffer<T> values(packed.panels.size() / sizeof(T));
   std::memcpy(values.data(), packed.panels.data(), packed.panels.size());
   return values;
-}
-
-// What the accumulators of the projection start with: the input bias, and for gru's z and r both biases.
-template <class T>
-std::vector<T> input_bias(const cell_weights<T>& weights) {
-  std::vector<T> bias(gates_of(weights.kind) * weights.units, T(0));
-  if (weights.bias == nullptr) return bias;
-  std::copy_n(weights.bias, bias.size(), bias.begin());
-  const T* recurrent = weights.bias + bias.size();
-  for (std::size_t i = 0; weights.kind == cell_kind::gru && i < 2 * weights.units; ++i) bias[i] += recurrent[i];
-  return bias;
-}
-
-// What those of gru's candidate start with.
-template <class T>
-std::vector<T> candidate_bias(const cell_weights<T>& weights) {
-  std::vector<T> bias(weights.units, T(0));
-  if (weights.bias != nullptr) std::copy_n(weights.bias + 5 * weights.units, weights.units, bias.begin());
-  return bias;
 }
 
 }  // namespace
@@ -92,9 +75,10 @@ packed_pass<T> packed_cell<T>::pack_pass(const pass_kernels<T>& kernels, const c
       pack<T>({.data = weights.kernel, .rows = input_size_, .gates = gates, .units = units_}, format_, kernels);
   pass.recurrent =
       pack<T>({.data = weights.recurrent_kernel, .rows = pass.k, .gates = gates, .units = units_}, format_, kernels);
-  pass.bias = pack_bias(input_bias(weights).data(), gates, units_, kernels);
+  pass.bias = pack_bias(input_bias(weights.kind, weights.units, weights.bias).data(), gates, units_, kernels);
   if (kind_ == cell_kind::gru)
-    pass.candidate_bias = pack_bias(candidate_bias(weights).data(), 1, units_, {.gates = 1, .width = kernels.width});
+    pass.candidate_bias =
+        pack_bias(candidate_bias(weights.units, weights.bias).data(), 1, units_, {.gates = 1, .width = kernels.width});
   if (kind_ == cell_kind::peephole_lstm)
     pass.peepholes = pack_bias(weights.peepholes, 3, units_, {.gates = 3, .width = kernels.width});
   return pass;
@@ -108,12 +92,6 @@ std::size_t packed_cell<T>::bytes() const {
     bytes += (pass.bias.size() + pass.candidate_bias.size() + pass.peepholes.size()) * sizeof(T);
   }
   return bytes;
-}
-
-template <class T>
-bool packed_cell<T>::default_activations() const {
-  const bool gated = kind_ != cell_kind::simple_rnn;
-  return activations_.main == activation::tanh && (!gated || activations_.recurrent == activation::sigmoid);
 }
 
 template class packed_cell<float>;

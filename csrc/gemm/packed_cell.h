@@ -68,7 +68,7 @@ class packed_cell {
   std::size_t state_size(std::size_t state) const { return state == 0 ? outputs_ : units_; }  // of h, of c
   std::size_t bytes() const;
   activation_pair activations() const { return activations_; }
-  bool default_activations() const;
+  bool default_activations() const { return are_defaults(kind_, activations_); }
   const number_format<T>& format() const { return format_; }
   scaling input_scaling() const { return input_scaling_; }
   scaling state_scaling() const { return state_scaling_; }

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rnnpack import _core
 from rnnpack.cuda import library, memory
 from rnnpack.cuda.array import CODES, Array
+from rnnpack.layers.device import GPU_KINDS
 
-_GPU_KINDS = (2, 13)  # DLPack's numbers: memory of a GPU, and managed memory
 _NAMES = {code: name for name, code in CODES.items()}
 
 
@@ -238,7 +238,7 @@ def _by_dlpack(array: Any, name: str) -> View:
     # 1 is the legacy default stream: the producer orders its work before what comes there.
     capsule = array.__dlpack__(stream=1)
     address, shape, strides, (code, bits, lanes), (kind, device) = _core.read_dlpack(capsule)
-    if kind not in _GPU_KINDS:
+    if kind not in GPU_KINDS:
         raise ValueError(f"`{name}` must be on an NVIDIA GPU, got DLPack's device type {kind}")
     element = _NAMES.get((code, bits), f"DLPack's type {code} with {bits} bits") if lanes == 1 else "vectors"
     if strides is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnpack import _core
+from rnnpack.engine import plan
 
 # The kernels' arrays are float32 or float64; a float16 layer's are converted on the way in and out.
 
@@ -19,7 +20,7 @@ def run(
     *others: Any,
 ) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """`_core.cuda_run` for arrays of the layer's dtype, float16 included; `others` are its arguments."""
-    outputs, final = _core.cuda_run(cells, _widened(inputs), _all_widened(states), *others)
+    outputs, final = _core.cuda_run(cells, plan.widened(inputs), _all_widened(states), *others)
     return _as(inputs, outputs), [_as(inputs, one) for one in final]
 
 
@@ -35,7 +36,7 @@ def run_bidirectional(
     results = _core.cuda_run_bidirectional(
         forward_cells,
         backward_cells,
-        _widened(inputs),
+        plan.widened(inputs),
         _all_widened(forward_states),
         _all_widened(backward_states),
         *others,
@@ -44,12 +45,8 @@ def run_bidirectional(
     return outputs, forward, backward
 
 
-def _widened(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32) if getattr(array, "dtype", None) == np.float16 else array
-
-
 def _all_widened(states: list[NDArray[Any]] | None) -> list[NDArray[Any]] | None:
-    return None if states is None else [_widened(one) for one in states]
+    return None if states is None else [plan.widened(one) for one in states]
 
 
 def _as(inputs: NDArray[Any], result: NDArray[Any]) -> NDArray[Any]:

@@ -14,9 +14,7 @@ from rnnpack import _core
 from rnnpack.cuda import memory
 from rnnpack.cuda.arrays import Library, View, library_of, to_numpy, view_of
 from rnnpack.engine import masking, nest, plan, state
-from rnnpack.layers import device
-
-_BY_ELEMENT = ("sum", "mul", "ave")
+from rnnpack.layers import device, native_pair
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ class _Outputs:
     def __init__(self, place: Place, rows: Rows, layer: Any, widths: list[int]) -> None:
         self._place = place
         self._mode = layer.merge_mode if len(widths) == 2 else None
-        if self._mode in _BY_ELEMENT and widths[0] != widths[1]:
+        if self._mode in native_pair.BY_ELEMENT and widths[0] != widths[1]:
             raise ValueError(
                 f"merge_mode={self._mode!r} needs equal outputs of both directions, got {widths} features"
             )
@@ -198,7 +196,7 @@ class _Outputs:
 
     def merge(self) -> None:
         """Puts what follows the kernels on the stream."""
-        if self._mode not in _BY_ELEMENT:
+        if self._mode not in native_pair.BY_ELEMENT:
             return
         place, (first, second) = self._place, (target[0] for target in self.targets)
         if self._count:

@@ -74,8 +74,8 @@ class _Gpu(NamedTuple):
 
     def pack(self, weights: _Weights) -> _core.CudaCell:
         """Packs and uploads them; float16 ones go as float32, which the kernels round back."""
-        widened = _Weights._make(_widened(one) if isinstance(one, np.ndarray) else one for one in weights)
-        return _core.CudaCell(*widened[:6], *self, *widened[6:])
+        sent = _Weights._make(widened(one) if isinstance(one, np.ndarray) else one for one in weights)
+        return _core.CudaCell(*sent[:6], *self, *sent[6:])
 
 
 def members_of(cell: Any) -> list[Any]:
@@ -336,5 +336,6 @@ def _pack(cell: Any, dtype: np.dtype[Any], target: _Processor | _Gpu) -> tuple[A
     return made
 
 
-def _widened(weight: NDArray[Any]) -> NDArray[Any]:
-    return weight.astype(np.float32) if weight.dtype == np.float16 else weight
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a float16 one as float32, as which it goes to a GPU."""
+    return array.astype(np.float32) if getattr(array, "dtype", None) == np.float16 else array

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnnpack.layers.rnn import RNN
 
 # DLPack's numbers for memory of a GPU: its own, and managed memory.
-_GPU_KINDS = (2, 13)
+GPU_KINDS = (2, 13)
 _WORD = re.compile(r"cpu|cuda(:[0-9]{1,4})?")
 
 
@@ -81,7 +81,7 @@ def lives_on_gpu(value: Any) -> bool:
         return False
     asked = getattr(type(value), "__dlpack_device__", None)
     if asked is not None:
-        return int(asked(value)[0]) in _GPU_KINDS
+        return int(asked(value)[0]) in GPU_KINDS
     return hasattr(value, "__cuda_array_interface__")
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Flags that the native call has once for both directions.
 _SHARED = ("time_major", "return_sequences", "zero_output_for_mask")
-_BY_ELEMENT = ("sum", "mul", "ave")
+# Ways to merge that need outputs of one size.
+BY_ELEMENT = ("sum", "mul", "ave")
 
 
 def cells_of(layer: Bidirectional, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]] | None:
@@ -94,7 +95,7 @@ def prepared(layer: Bidirectional, shape: tuple[int, ...], epoch: int) -> _core.
         sizes is None
         or any(other not in ((None, None), sizes) for other in others)
         or (layer.return_sequences, backward.stateful) != (forward.return_sequences, forward.stateful)
-        or (layer.merge_mode in _BY_ELEMENT and cells[0][-1].output_size != cells[1][-1].output_size)
+        or (layer.merge_mode in BY_ELEMENT and cells[0][-1].output_size != cells[1][-1].output_size)
         or layer._has_call_losses()
         or device.are_on_gpu(cells[0])
     ):
