@@ -270,7 +270,8 @@ class block_runner {
 };
 
 block_runner& runner() {
-  static block_runner one;
+  // Never destroyed: a thread may run kernels while the process ends.
+  static block_runner& one = *std::make_unique<block_runner>().release();
   return one;
 }
 
